@@ -1,0 +1,132 @@
+//! Why a decoder gave up on a connection.
+
+use std::fmt;
+
+/// The reason for which bytes could not be decoded. A closed set, so that it can be a label of a stat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Malformed {
+    /// The message length is below the header's 16 bytes or above what a server accepts.
+    MessageLength,
+    /// The message ends in the middle of something.
+    Truncated,
+    /// A flag among those that must be understood is set and unknown.
+    UnknownFlag,
+    /// A section of a kind that is unknown.
+    UnknownSection,
+    /// The length of a section does not fit its message.
+    SectionLength,
+    /// A second body section.
+    TwoBodies,
+    /// No body section.
+    NoBody,
+    /// The length of a document is below 5 bytes, does not fit what encloses it, or is not where the document ends.
+    DocumentLength,
+    /// The length of a string, binary or other counted value does not fit its document.
+    ValueLength,
+    /// A name that does not end within its document.
+    UnterminatedName,
+    /// A BSON element of a type that is unknown.
+    UnknownType,
+    /// A count of documents or cursors that its message cannot hold.
+    Count,
+    /// A compressed message inside a compressed message.
+    NestedCompression,
+    /// A compressor that is unknown.
+    UnknownCompressor,
+    /// The uncompressed size is negative or above what a message may be.
+    ClaimedSize,
+    /// Inflating gives more or less than the uncompressed size.
+    SizeMismatch,
+    /// The compressed data is corrupt.
+    CorruptCompression,
+}
+
+impl Malformed {
+    /// Every reason, for tables and tests.
+    pub const ALL: [Self; 17] = [
+        Self::MessageLength,
+        Self::Truncated,
+        Self::UnknownFlag,
+        Self::UnknownSection,
+        Self::SectionLength,
+        Self::TwoBodies,
+        Self::NoBody,
+        Self::DocumentLength,
+        Self::ValueLength,
+        Self::UnterminatedName,
+        Self::UnknownType,
+        Self::Count,
+        Self::NestedCompression,
+        Self::UnknownCompressor,
+        Self::ClaimedSize,
+        Self::SizeMismatch,
+        Self::CorruptCompression,
+    ];
+
+    /// A short name for stats, in snake case.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::MessageLength => "message_length",
+            Self::Truncated => "truncated",
+            Self::UnknownFlag => "unknown_flag",
+            Self::UnknownSection => "unknown_section",
+            Self::SectionLength => "section_length",
+            Self::TwoBodies => "two_bodies",
+            Self::NoBody => "no_body",
+            Self::DocumentLength => "document_length",
+            Self::ValueLength => "value_length",
+            Self::UnterminatedName => "unterminated_name",
+            Self::UnknownType => "unknown_type",
+            Self::Count => "count",
+            Self::NestedCompression => "nested_compression",
+            Self::UnknownCompressor => "unknown_compressor",
+            Self::ClaimedSize => "claimed_size",
+            Self::SizeMismatch => "size_mismatch",
+            Self::CorruptCompression => "corrupt_compression",
+        }
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MessageLength => "message length out of range",
+            Self::Truncated => "message ends in the middle of a field",
+            Self::UnknownFlag => "unknown required flag",
+            Self::UnknownSection => "unknown kind of section",
+            Self::SectionLength => "section does not fit its message",
+            Self::TwoBodies => "more than one body section",
+            Self::NoBody => "no body section",
+            Self::DocumentLength => "document does not fit what encloses it",
+            Self::ValueLength => "value does not fit its document",
+            Self::UnterminatedName => "name without an end",
+            Self::UnknownType => "unknown BSON type",
+            Self::Count => "count that the message cannot hold",
+            Self::NestedCompression => "compressed message inside a compressed message",
+            Self::UnknownCompressor => "unknown compressor",
+            Self::ClaimedSize => "uncompressed size out of range",
+            Self::SizeMismatch => "inflated size differs from the size announced",
+            Self::CorruptCompression => "corrupt compressed data",
+        })
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn labels_are_distinct_snake_case() {
+        let labels: HashSet<_> = Malformed::ALL.iter().map(|reason| reason.label()).collect();
+        assert_eq!(labels.len(), Malformed::ALL.len());
+        for label in labels {
+            assert!(
+                label.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+                "{label}"
+            );
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Every limit of the decoders, each with its source.
+
+/// Largest MongoDB message, in bytes. Servers announce `maxMessageSizeBytes: 48000000` and close the connection on more; the slack is
+/// the 16 KiB by which the server's internal documents may pass their own limit, so that nothing a server accepts is refused here.
+pub(crate) const MAX_MESSAGE_BYTES: u32 = 48_000_000 + 16 * 1024;
+
+/// Depth of documents that are walked. The deepest labelled place is five down (`$query`, pipeline, stage, `$match`, `$comment` document
+/// below the outermost); what lies deeper is skipped by its length and may nest as it likes.
+pub(crate) const WALK_DEPTH: usize = 8;
+
+/// Longest name that is looked at, in bytes. The longest element name that means something here is `speculativeAuthenticate` (23), the
+/// longest command name of a current server has 40; of a longer one the rest is not looked at.
+pub(crate) const NAME_BYTES: usize = 48;
+
+/// Longest `database.collection`, in bytes: 255 since MongoDB 4.4 ("Naming Restrictions" of the manual).
+pub(crate) const NAMESPACE_BYTES: u16 = 255;
+
+/// Longest comment text that is looked at, in bytes: a call site of 256 and the pairs that tracers append to it.
+pub(crate) const COMMENT_BYTES: u16 = 1024;
+
+/// Longest call site, in bytes. Chosen here: a path, a function and a line fit.
+pub(crate) const CALL_SITE_BYTES: usize = 256;
+
+/// Longest application name, in bytes ("client.application.name cannot exceed 128 bytes", MongoDB handshake specification).
+pub(crate) const APPLICATION_BYTES: u16 = 128;
+
+/// Longest driver name or version, in bytes: the whole client document may have 512 (MongoDB handshake specification).
+pub(crate) const DRIVER_BYTES: u16 = 128;
+
+/// Length of a version 00 `traceparent`, in bytes (W3C Trace Context, section 3.2).
+pub(crate) const TRACE_PARENT_BYTES: u16 = 55;
+
+/// Longest read preference mode, in bytes: `secondaryPreferred` has 18.
+pub(crate) const MODE_BYTES: u16 = 32;
+
+/// Longest code name of an error, in bytes. The longest in the server's `error_codes.yml` is below 80.
+pub(crate) const CODE_NAME_BYTES: u16 = 96;
+
+/// Compressed bytes of a message that are kept in order to inflate them. The labels stand at the front of a request, and a reply that
+/// is longer than this compressed is reported as incomplete.
+pub(crate) const COMPRESSED_BYTES: usize = 64 * 1024;
+
+/// Bytes that one message may inflate to here; beyond it decoding stops and the message is reported as incomplete.
+pub(crate) const INFLATED_BYTES: usize = 1024 * 1024;
+
+/// Size of the pieces in which inflated bytes are decoded.
+pub(crate) const INFLATED_PIECE_BYTES: usize = 16 * 1024;
+
+/// Capacity that a decoder keeps between messages for names that a read boundary cut, in bytes.
+pub(crate) const RETAINED_BYTES: usize = 512;
