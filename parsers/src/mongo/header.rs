@@ -1,6 +1,10 @@
 //! The fixed heads of messages: the 16-byte header and the 9 bytes in front of compressed data.
 
-use nom::{IResult, Parser, number::complete::le_i32};
+use crate::Malformed;
+use nom::{
+    IResult, Parser,
+    number::complete::{le_i32, le_u8},
+};
 
 /// Bytes of the header that starts every message.
 pub(super) const HEADER_BYTES: usize = 16;
@@ -154,4 +158,22 @@ pub struct Compression {
     pub compressed: u32,
     /// Size of the body when inflated, in bytes, as the sender says (`uncompressedSize`).
     pub claimed: u32,
+}
+
+impl Compression {
+    /// Reads what stands in front of the data: the opcode of the message inside, and how its body is compressed. A negative size comes out above
+    /// every limit.
+    pub(super) fn parse(head: &[u8], compressed: u32) -> Result<(Opcode, Self), Malformed> {
+        let parsed: IResult<&[u8], _, ()> = (le_i32, le_i32, le_u8).parse(head);
+        let (_, (opcode, claimed, compressor)) = parsed.map_err(|_| Malformed::Truncated)?;
+        let compressor = Compressor::from_wire(compressor).ok_or(Malformed::UnknownCompressor)?;
+        Ok((
+            Opcode::from_wire(opcode),
+            Self {
+                compressor,
+                compressed,
+                claimed: claimed.cast_unsigned(),
+            },
+        ))
+    }
 }

@@ -1,0 +1,313 @@
+//! The body of a message: the sections of an `OP_MSG`, or the parts of a legacy message.
+
+use super::capture::{Captures, Slot};
+use super::header::Opcode;
+use super::input::{Input, Reader};
+use super::labels::{Labels, Part};
+use super::walker::{SHORTEST_DOCUMENT, Walk, Walker};
+use crate::Malformed;
+use crate::limits::NAMESPACE_BYTES;
+
+/// "checksumPresent: the message ends with 4 bytes containing a CRC-32C" (MongoDB `OP_MSG` specification, flag bits).
+const CHECKSUM_PRESENT: u32 = 1 << 0;
+const MORE_TO_COME: u32 = 1 << 1;
+const EXHAUST_ALLOWED: u32 = 1 << 16;
+/// "The first 16 bits (0-15) are required and parsers MUST error if an unknown bit is set." (the same)
+const REQUIRED_FLAGS: u32 = 0xFFFF;
+const CHECKSUM_BYTES: u32 = 4;
+
+/// Decodes one body after the other, each in as many pieces as it comes.
+#[derive(Debug)]
+pub(super) struct Body<L: Labels> {
+    pub(super) labels: L,
+    pub(super) captures: Captures,
+    reader: Reader,
+    walker: Walker<L>,
+    stage: Stage,
+    /// Bytes of the body that have been read.
+    position: u32,
+    /// Position behind what is decoded of the body.
+    end: u32,
+    has_body_section: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    Flags,
+    /// At the kind of a section, or at the end.
+    Section,
+    /// In a document of an `OP_MSG`.
+    Document,
+    SequenceLength,
+    SequenceName {
+        end: u32,
+    },
+    SequenceDocument {
+        end: u32,
+        counted: bool,
+    },
+    SecurityToken,
+    /// Before a part of a legacy message.
+    Legacy(&'static [Part]),
+    /// In a C string of a legacy message.
+    LegacyName(Slot, &'static [Part]),
+    /// In the document of a legacy message.
+    LegacyDocument(&'static [Part]),
+    Done,
+}
+
+impl<L: Labels> Default for Body<L> {
+    fn default() -> Self {
+        Self {
+            labels: L::default(),
+            captures: Captures::default(),
+            reader: Reader::default(),
+            walker: Walker::default(),
+            stage: Stage::Done,
+            position: 0,
+            end: 0,
+            has_body_section: false,
+        }
+    }
+}
+
+impl<L: Labels> Body<L> {
+    /// Prepares for a body of so many bytes; the captures of the one before have been cleared.
+    pub(super) fn start(&mut self, opcode: Opcode, length: u32) {
+        self.labels = L::default();
+        self.reader.clear();
+        self.position = 0;
+        self.end = length;
+        self.has_body_section = false;
+        self.stage = match opcode {
+            Opcode::Msg => Stage::Flags,
+            legacy => Stage::Legacy(self.labels.layout(legacy)),
+        };
+    }
+
+    /// Everything that is looked at has been seen.
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.stage, Stage::Done)
+    }
+
+    /// Reads `piece` from `at` up to its end, which is not behind that of the body. Returns how far it came: to the end of the piece, unless
+    /// the body is done.
+    pub(super) fn advance(&mut self, piece: &[u8], at: usize) -> Result<usize, Malformed> {
+        let mut input = Input::new(piece, at, self.position);
+        while self.reader.settle(&mut input) {
+            let next = match self.stage {
+                Stage::Done => break,
+                Stage::Document => self.document(&mut input, Stage::Section)?,
+                Stage::LegacyDocument(rest) => self.document(&mut input, Stage::Legacy(rest))?,
+                Stage::Legacy(parts) => self.part(parts, &mut input)?,
+                Stage::LegacyName(slot, rest) => self.legacy_name(slot, rest, &mut input)?,
+                _ => self.section(&mut input)?,
+            };
+            let Some(next) = next else { break };
+            self.stage = next;
+        }
+        self.position = input.position();
+        Ok(input.at())
+    }
+
+    fn document(&mut self, input: &mut Input<'_>, then: Stage) -> Result<Option<Stage>, Malformed> {
+        let mut walk = Walk {
+            input,
+            reader: &mut self.reader,
+            captures: &mut self.captures,
+            labels: &mut self.labels,
+        };
+        Ok(self.walker.advance(&mut walk)?.then_some(then))
+    }
+
+    fn section(&mut self, input: &mut Input<'_>) -> Result<Option<Stage>, Malformed> {
+        match self.stage {
+            Stage::Flags => {
+                let Some(bytes) = self.reader.fixed(input) else {
+                    return Ok(None);
+                };
+                self.flags(u32::from_le_bytes(bytes), input.position())
+                    .map(Some)
+            }
+            Stage::Section if input.position() == self.end => {
+                if self.has_body_section {
+                    Ok(Some(Stage::Done))
+                } else {
+                    Err(Malformed::NoBody)
+                }
+            }
+            Stage::Section => {
+                let Some([kind]) = self.reader.fixed(input) else {
+                    return Ok(None);
+                };
+                self.kind(kind).map(Some)
+            }
+            Stage::SequenceLength => {
+                let Some(bytes) = self.reader.fixed(input) else {
+                    return Ok(None);
+                };
+                let length = u32::from_le_bytes(bytes);
+                let start = input.position().wrapping_sub(4);
+                // The length counts itself and an identifier of at least its NUL.
+                if length < 5 || length > self.end.saturating_sub(start) {
+                    return Err(Malformed::SectionLength);
+                }
+                Ok(Some(Stage::SequenceName {
+                    end: start + length,
+                }))
+            }
+            Stage::SequenceName { end } => {
+                let Some(name) = self.reader.name(input, end)? else {
+                    return Ok(None);
+                };
+                Ok(Some(Stage::SequenceDocument {
+                    end,
+                    counted: self.labels.sequence(name.text),
+                }))
+            }
+            Stage::SequenceDocument { end, .. } if input.position() == end => {
+                Ok(Some(Stage::Section))
+            }
+            Stage::SequenceDocument { end, counted } => {
+                let Some(bytes) = self.reader.fixed(input) else {
+                    return Ok(None);
+                };
+                self.skip_document(u32::from_le_bytes(bytes), input.position(), end)?;
+                if counted {
+                    self.labels.sequence_document();
+                }
+                Ok(Some(self.stage))
+            }
+            _ => Ok(self.reader.name(input, self.end)?.map(|_| Stage::Section)),
+        }
+    }
+
+    fn flags(&mut self, flags: u32, position: u32) -> Result<Stage, Malformed> {
+        if flags & REQUIRED_FLAGS & !(CHECKSUM_PRESENT | MORE_TO_COME) != 0 {
+            return Err(Malformed::UnknownFlag);
+        }
+        let checksum_present = flags & CHECKSUM_PRESENT != 0;
+        if checksum_present {
+            self.end = self.end.saturating_sub(CHECKSUM_BYTES);
+        }
+        if position > self.end {
+            return Err(Malformed::Truncated);
+        }
+        self.labels.message_flags(
+            flags & MORE_TO_COME != 0,
+            flags & EXHAUST_ALLOWED != 0,
+            checksum_present,
+        );
+        Ok(Stage::Section)
+    }
+
+    fn kind(&mut self, kind: u8) -> Result<Stage, Malformed> {
+        match kind {
+            0 if self.has_body_section => Err(Malformed::TwoBodies),
+            0 => {
+                self.has_body_section = true;
+                self.walker.start(L::BODY, self.end);
+                Ok(Stage::Document)
+            }
+            1 => Ok(Stage::SequenceLength),
+            // A token that servers send to each other, as a C string.
+            2 => Ok(Stage::SecurityToken),
+            3 => match self.labels.trace_role() {
+                Some(role) => {
+                    self.walker.start(role, self.end);
+                    Ok(Stage::Document)
+                }
+                None => Err(Malformed::UnknownSection),
+            },
+            _ => Err(Malformed::UnknownSection),
+        }
+    }
+
+    /// Passes over a document whose length has been read.
+    fn skip_document(&mut self, length: u32, position: u32, end: u32) -> Result<(), Malformed> {
+        let start = position.wrapping_sub(4);
+        if length < SHORTEST_DOCUMENT || length > end.saturating_sub(start) {
+            return Err(Malformed::DocumentLength);
+        }
+        self.reader.skip(length - 4);
+        Ok(())
+    }
+
+    fn part(
+        &mut self,
+        parts: &'static [Part],
+        input: &mut Input<'_>,
+    ) -> Result<Option<Stage>, Malformed> {
+        let Some((part, rest)) = parts.split_first() else {
+            return Ok(Some(Stage::Done));
+        };
+        match *part {
+            Part::Int32(head) => {
+                let Some(bytes) = self.reader.fixed(input) else {
+                    return Ok(None);
+                };
+                let left = self.end.saturating_sub(input.position());
+                self.labels
+                    .head(head, i32::from_le_bytes(bytes).into(), left)?;
+            }
+            Part::Int64(head) => {
+                let Some(bytes) = self.reader.fixed(input) else {
+                    return Ok(None);
+                };
+                let left = self.end.saturating_sub(input.position());
+                self.labels.head(head, i64::from_le_bytes(bytes), left)?;
+            }
+            Part::Skip(bytes) => self.reader.skip(bytes),
+            Part::Name(slot) => {
+                self.captures.begin(slot, input.at());
+                return Ok(Some(Stage::LegacyName(slot, rest)));
+            }
+            Part::Document => {
+                if let Some(role) = self.labels.legacy_role() {
+                    self.walker.start(role, self.end);
+                    return Ok(Some(Stage::LegacyDocument(rest)));
+                }
+            }
+            Part::Documents if input.position() == self.end => {}
+            Part::Documents => {
+                let Some(bytes) = self.reader.fixed(input) else {
+                    return Ok(None);
+                };
+                self.skip_document(u32::from_le_bytes(bytes), input.position(), self.end)?;
+                self.labels.sequence_document();
+                return Ok(Some(self.stage));
+            }
+        }
+        Ok(Some(Stage::Legacy(rest)))
+    }
+
+    fn legacy_name(
+        &mut self,
+        slot: Slot,
+        rest: &'static [Part],
+        input: &mut Input<'_>,
+    ) -> Result<Option<Stage>, Malformed> {
+        let window = input.rest();
+        let end = memchr::memchr(0, window);
+        let text = window
+            .get(..end.unwrap_or(window.len()))
+            .unwrap_or_default();
+        let room = NAMESPACE_BYTES - self.captures.open_len().unwrap_or(0);
+        self.captures
+            .extend(text.get(..usize::from(room)).unwrap_or(text));
+        input.take(text.len() as u32);
+        if end.is_none() {
+            return Ok(None);
+        }
+        input.take(1);
+        self.captures.close();
+        self.labels
+            .captured(slot, &mut self.captures, input.piece());
+        Ok(Some(Stage::Legacy(rest)))
+    }
+
+    /// The piece is about to go away: keeps what was captured of it.
+    pub(super) fn spill(&mut self, piece: &[u8]) {
+        self.captures.spill(piece);
+    }
+}
