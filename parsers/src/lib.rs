@@ -12,6 +12,8 @@ mod limits;
 mod step;
 
 pub mod mongo;
+#[doc(hidden)]
+pub mod replay;
 
 pub use error::Malformed;
 pub use step::Step;

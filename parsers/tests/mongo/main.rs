@@ -1,0 +1,15 @@
+//! Promises of the MongoDB decoders.
+// Helpers of tests stop where they meet something unexpected, like tests themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod build;
+mod compressed;
+mod hostile;
+mod large;
+mod legacy;
+mod properties;
+mod replies;
+mod replay;
+mod requests;
+mod samples;
+mod splits;
