@@ -47,6 +47,6 @@ bench: ## Decoder benches, then cost per request and per connection against HAPr
 	@$(PYTHON) benches/compare/compare.py --narrows $(TARGET)/release/narrows \
 		--load $(TARGET)/mongoload/release/mongoload --tools $(CACHE)/bin
 
-clean: ## Removes what was built and what was fetched
+clean: ## Removes what was built and what was fetched (a folder named by NARROWS_CACHE stays)
 	cargo clean
-	rm -rf $(CACHE)
+	rm -rf .cache
