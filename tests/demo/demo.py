@@ -83,7 +83,7 @@ def watch(proxy: int, admin: int, processes: Processes) -> None:
         if live:
             size = shutil.get_terminal_size()
             text = table.render(rows, places, size.columns, size.lines)
-            # Home, the page, and clear what an earlier, longer page left behind: redrawn without a flicker.
+            # To the top left, and clear what the last page left.
             print("\x1b[H\x1b[J" + text, end="", flush=True)
     print(table.render(rows, places))
     if not rows:
