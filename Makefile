@@ -3,8 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help build demo test check fuzz bench clean
 
-CACHE := $(or $(NARROWS_CACHE),$(CURDIR)/.cache)
-TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+CACHE := $(abspath $(or $(NARROWS_CACHE),.cache))
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 PYTHON := $(CACHE)/bin/python
 FUZZ := parsers/fuzz
 LOAD := benches/compare/mongoload
@@ -39,13 +39,14 @@ check: ## Format, lints and docs, each warning an error
 	cargo fmt --manifest-path $(LOAD)/Cargo.toml --check
 	cargo clippy --manifest-path $(LOAD)/Cargo.toml --all-targets --locked -- -D warnings
 
+# ARGS="--rounds 5 --seconds 10" measures longer.
 bench: ## Decoder benches, then cost per request and per connection against HAProxy; fails when a bar is missed
 	@tests/support/setup.sh bench
 	cargo build --release --locked
 	cargo build --release --locked --manifest-path $(LOAD)/Cargo.toml --target-dir $(TARGET)/mongoload
 	cargo bench --locked --workspace
 	@$(PYTHON) benches/compare/compare.py --narrows $(TARGET)/release/narrows \
-		--load $(TARGET)/mongoload/release/mongoload --tools $(CACHE)/bin
+		--load $(TARGET)/mongoload/release/mongoload --tools $(CACHE)/bin $(ARGS)
 
 clean: ## Removes what was built and what was fetched (a folder named by NARROWS_CACHE stays)
 	cargo clean

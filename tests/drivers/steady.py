@@ -1,6 +1,6 @@
 """steady.py HOST:PORT [THREADS]: finds without a pause until standard input ends; any error at all ends it with exit 1.
 
-Prints `started` once every thread has had its first reply. Retries are off: a dropped connection is an error.
+Prints `started` on standard error once every thread has had its first reply. Retries are off: a dropped connection is an error.
 """
 
 import concurrent.futures
@@ -17,7 +17,7 @@ def steady(client: pymongo.MongoClient, threads: str = "8") -> None:
     with concurrent.futures.ThreadPoolExecutor(int(threads)) as pool:
         workers = [pool.submit(find_until, stop, first_replies, client.shop.carts) for _ in range(int(threads))]
         first_replies.wait()
-        print("started", flush=True)
+        print("started", file=sys.stderr, flush=True)
         sys.stdin.read()
         stop.set()
         for worker in workers:
