@@ -1,0 +1,152 @@
+"""`make bench`: what narrows costs, next to HAProxy, in one run on one machine; exit 1 when a bar is missed.
+
+Client, proxy and server share the cores, so rates and latencies move from run to run. What is compared is the CPU time
+of the proxy's process per request: three rounds, the candidates in turn within each, medians.
+"""
+
+import argparse
+import pathlib
+import resource
+import statistics
+import sys
+import tempfile
+import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tests" / "support"))
+
+import measure  # noqa: E402
+import peers  # noqa: E402
+from processes import Processes  # noqa: E402
+
+# What has to hold. The goals are tighter: 1.08 for a find, 1.00 for TCP, 4 KB a connection.
+MONGO_BAR = 1.12
+TCP_BAR = 1.05
+STATS_BAR = 1.05
+IDLE_BAR = 6 * 1024
+
+Costs = dict[tuple[str, str], list[measure.Cost]]
+
+
+def main() -> None:
+    arguments = parse()
+    raise_descriptor_limit()
+    tools = peers.Tools(arguments.narrows, arguments.load, pathlib.Path(arguments.tools))
+    with tempfile.TemporaryDirectory(prefix="narrows-bench-") as folder, Processes(pathlib.Path(folder)) as processes:
+        servers = peers.start_servers(processes, tools)
+        costs = measure_requests(processes, tools, servers, arguments)
+        idle = measure_idle(processes, tools, servers)
+    print(f"\n{peers.version(tools.narrows, '--version')} against {peers.version(tools.haproxy, '-v')}, one worker each; ", end="")
+    print(f"{measure.CONNECTIONS} connections, medians of {arguments.rounds} rounds of {arguments.seconds} s\n")
+    print_costs(costs)
+    sys.exit(0 if print_bars(costs, idle) else 1)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--narrows", required=True, help="the release build of narrows")
+    parser.add_argument("--load", required=True, help="the release build of mongoload")
+    parser.add_argument("--tools", required=True, help="the folder of haproxy, nginx and wrk")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=6, help="of each measurement")
+    return parser.parse_args()
+
+
+def raise_descriptor_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < measure.DESCRIPTORS:
+        if hard != resource.RLIM_INFINITY and hard < measure.DESCRIPTORS:
+            sys.exit(
+                f"{measure.IDLE_CONNECTIONS} idle connections need {measure.DESCRIPTORS} open files a process; "
+                f"this shell may have {hard} (ulimit -Hn)"
+            )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (measure.DESCRIPTORS, hard))
+
+
+def measure_requests(processes: Processes, tools: peers.Tools, servers: peers.Servers, arguments) -> Costs:
+    haproxy = peers.start_haproxy(processes, tools, servers)
+    stats_on = peers.start_narrows(processes, tools, servers, "narrows")
+    stats_off = peers.start_narrows(processes, tools, servers, "narrows-without-stats", stats=False)
+    work = [
+        ("Mongo find", measure.mongo_find, (haproxy, stats_on, stats_off)),
+        ("HTTP GET over tcp", measure.http_get, (haproxy, stats_on, stats_off)),
+    ]
+    costs: Costs = {}
+    for number in range(arguments.rounds):
+        for name, cost_of, proxies in work:
+            # Each round starts with another one: whatever drifts meanwhile hits all alike.
+            turn = number % len(proxies)
+            for proxy in proxies[turn:] + proxies[:turn]:
+                cost = cost_of(tools, proxy, arguments.seconds)
+                processes.check()
+                costs.setdefault((name, proxy.name), []).append(cost)
+                print(f"round {number + 1}: {name}, {proxy.name}: {cost.cpu_us:.2f} us CPU a request", file=sys.stderr)
+    check_stats(stats_on, stats_off, sum(cost.requests for cost in costs["Mongo find", stats_on.name]))
+    for proxy in (haproxy, stats_on, stats_off):
+        processes.stop(proxy.name)
+    return costs
+
+
+def check_stats(stats_on: peers.Proxy, stats_off: peers.Proxy, finds: int) -> None:
+    """A proxy that has gone blind is a cheap one: the figures are worth something only when every find was counted."""
+    name = "mongo.mongo.collection.shop.carts.callsite.checkout.load_cart.query.total"
+    if (counted := count_of(stats_on, name)) < finds:
+        sys.exit(f"narrows counted {counted} of at least {finds} finds as {name}")
+    if count_of(stats_off, name):
+        sys.exit("narrows counted finds although its stats were off")
+
+
+def count_of(proxy: peers.Proxy, name: str) -> int:
+    with urllib.request.urlopen(f"http://127.0.0.1:{proxy.admin}/stats?filter=callsite", timeout=5) as answer:
+        lines = dict(line.rsplit(": ", 1) for line in answer.read().decode().splitlines() if ": " in line)
+    return int(lines.get(name, 0))
+
+
+def measure_idle(processes: Processes, tools: peers.Tools, servers: peers.Servers) -> dict[str, float]:
+    """On processes of their own: memory that load has left behind would be used again and hide the cost."""
+    idle = {}
+    for name, start in (("haproxy-idle", peers.start_haproxy), ("narrows-idle", peers.start_narrows)):
+        proxy = start(processes, tools, servers, name)
+        idle[name.removesuffix("-idle")] = measure.idle_connection_bytes(tools, proxy)
+        processes.stop(name)
+    return idle
+
+
+def print_costs(costs: Costs) -> None:
+    print("| work | proxy | CPU us / request | requests / s | p50 ms | p99 ms |")
+    print("|---|---|---:|---:|---:|---:|")
+    for (work, proxy), rounds in costs.items():
+        per_second, p50, p99 = (
+            statistics.median(getattr(cost, field) for cost in rounds) for field in ("per_second", "p50_ms", "p99_ms")
+        )
+        print(f"| {work} | {proxy} | {cpu(rounds):.2f} | {per_second:.0f} | {p50:.3f} | {p99:.3f} |")
+    print()
+
+
+def print_bars(costs: Costs, idle: dict[str, float]) -> bool:
+    def ratio(work: str, other: str) -> float:
+        return cpu(costs[work, "narrows"]) / cpu(costs[work, other])
+
+    bars = [
+        ("Mongo find with every stat on, CPU to HAProxy's tcp mode", ratio("Mongo find", "haproxy"), MONGO_BAR),
+        ("HTTP GET through `protocol: tcp`, CPU to HAProxy's tcp mode", ratio("HTTP GET over tcp", "haproxy"), TCP_BAR),
+        ("Mongo find, every stat on to all off", ratio("Mongo find", "narrows-without-stats"), STATS_BAR),
+    ]
+    print("| bar | seen | at most | |")
+    print("|---|---:|---:|---|")
+    held = [row(text, seen <= bar, f"{seen:.3f}", f"{bar:.2f}") for text, seen, bar in bars]
+    text = f"An idle connection of {measure.IDLE_CONNECTIONS} (HAProxy's: {idle['haproxy']:.0f} B)"
+    held.append(row(text, idle["narrows"] <= IDLE_BAR, f"{idle['narrows']:.0f} B", f"{IDLE_BAR} B"))
+    return all(held)
+
+
+def row(text: str, holds: bool, seen: str, bar: str) -> bool:
+    print(f"| {text} | {seen} | {bar} | {'holds' if holds else '**missed**'} |")
+    return holds
+
+
+def cpu(rounds: list[measure.Cost]) -> float:
+    return statistics.median(cost.cpu_us for cost in rounds)
+
+
+if __name__ == "__main__":
+    main()

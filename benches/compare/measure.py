@@ -1,0 +1,132 @@
+"""How it is measured: CPU time of the proxy's process per request, and its memory per idle connection."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+from peers import Proxy, Tools
+
+CONNECTIONS = 64
+IDLE_CONNECTIONS = 5000
+# An idle connection is two sockets at the proxy; the rest is its listeners, logs and the like.
+DESCRIPTORS = 2 * IDLE_CONNECTIONS + 500
+
+# Memory counts as settled when it has not changed for this long.
+SETTLED = 1.0
+
+
+@dataclasses.dataclass
+class Cost:
+    requests: int
+    cpu_us: float  # of the proxy, a request
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+
+
+def mongo_find(tools: Tools, proxy: Proxy, seconds: int) -> Cost:
+    """Finds with a comment, answered by the canned server; the load tool takes the CPU time itself."""
+    result = json.loads(run(
+        tools.load, "load", f"127.0.0.1:{proxy.mongo}", "--connections", CONNECTIONS,
+        "--seconds", seconds, "--pid", proxy.pid,
+    ))  # fmt: skip
+    return Cost(
+        result["operations"],
+        result["cpu_us_per_operation"],
+        result["operations_per_second"],
+        result["p50_us"] / 1000,
+        result["p99_us"] / 1000,
+    )
+
+
+def http_get(tools: Tools, proxy: Proxy, seconds: int) -> Cost:
+    """GETs of 64 bytes on kept-alive connections, passed through as TCP."""
+    wrk(tools, proxy, 1)
+    before = cpu_seconds(proxy.pid)
+    output = wrk(tools, proxy, seconds)
+    used = cpu_seconds(proxy.pid) - before
+    requests = int(find(output, r"(\d+) requests in"))
+    return Cost(
+        requests,
+        used * 1e6 / requests,
+        float(find(output, r"Requests/sec:\s+([\d.]+)")),
+        milliseconds(find(output, r"50%\s+(\S+)")),
+        milliseconds(find(output, r"99%\s+(\S+)")),
+    )
+
+
+def wrk(tools: Tools, proxy: Proxy, seconds: int) -> str:
+    url = f"http://127.0.0.1:{proxy.http}/"
+    output = run(tools.wrk, "--threads", 1, "--connections", CONNECTIONS, "--duration", f"{seconds}s", "--latency", url)
+    if "Socket errors" in output or "Non-2xx" in output:
+        sys.exit(f"wrk through {proxy.name}: {output}")
+    return output
+
+
+def idle_connection_bytes(tools: Tools, proxy: Proxy) -> float:
+    """Resident memory that one more idle MongoDB connection takes, after its hello."""
+    with idle(tools, proxy, 1):
+        pass
+    before = settled_resident_bytes(proxy.pid)
+    with idle(tools, proxy, IDLE_CONNECTIONS):
+        return (settled_resident_bytes(proxy.pid) - before) / IDLE_CONNECTIONS
+
+
+class idle:  # noqa: N801 # reads as a `with` statement
+    """Holds open that many connections, hello said on each."""
+
+    def __init__(self, tools: Tools, proxy: Proxy, connections: int) -> None:
+        command = [tools.load, "idle", f"127.0.0.1:{proxy.mongo}", "--connections", str(connections)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._what = f"{connections} connections through {proxy.name}"
+
+    def __enter__(self) -> None:
+        if self._process.stdout.readline() != "ready\n":
+            sys.exit(f"{self._what}: could not be opened")
+
+    def __exit__(self, *_) -> None:
+        # It holds them until its input ends.
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of all threads: fields 14 and 15 of proc(5)'s stat."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def settled_resident_bytes(pid: int) -> int:
+    since, last = time.monotonic(), resident_bytes(pid)
+    while time.monotonic() - since < SETTLED:
+        time.sleep(SETTLED / 10)
+        if (now := resident_bytes(pid)) != last:
+            since, last = time.monotonic(), now
+    return last
+
+
+def resident_bytes(pid: int) -> int:
+    return int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def run(*command) -> str:
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    if result.returncode != 0:
+        sys.exit(f"{command[0]}: {result.stderr or result.stdout}")
+    return result.stdout
+
+
+def find(text: str, pattern: str) -> str:
+    if not (match := re.search(pattern, text)):
+        sys.exit(f"wrk printed nothing like {pattern}: {text}")
+    return match[1]
+
+
+def milliseconds(text: str) -> float:
+    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s)", text).groups()
+    return float(number) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit]
