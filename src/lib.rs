@@ -1,1 +1,5 @@
 //! Narrows.
+
+pub mod cli;
+pub mod config;
+pub mod telemetry;

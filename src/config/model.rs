@@ -1,0 +1,206 @@
+//! The resolved configuration: what the rest of the program reads. Every default is filled in,
+//! every name refers to something that exists.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that can be configured, checked as a whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The HTTP server for operators.
+    pub admin: AdminConfig,
+    /// Worker threads, at least one.
+    pub workers: usize,
+    /// How long open sessions may finish their work after a drain has begun. Zero closes them at once.
+    pub drain_timeout: Duration,
+    /// The process log.
+    pub log: LogConfig,
+    /// Where clients connect to; names and addresses are unique.
+    pub listeners: Vec<ListenerConfig>,
+    /// Where listeners send to; names are unique.
+    pub clusters: Vec<ClusterConfig>,
+    /// What is measured and where it goes.
+    pub stats: StatsConfig,
+}
+
+/// The HTTP server for operators.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AdminConfig {
+    /// Address and port of the server.
+    pub listen: SocketAddr,
+}
+
+/// The process log, on standard error.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogConfig {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// The least severe level that is written.
+    pub level: LogLevel,
+}
+
+/// How a line of the process log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Severity of a line of the process log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Something failed that was asked for.
+    Error,
+    /// Something is odd and may need a person.
+    Warn,
+    /// Starts, stops, reloads.
+    Info,
+    /// Every connection.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// One address that clients connect to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenerConfig {
+    /// Unique among listeners; part of stat names.
+    pub name: String,
+    /// Address and port; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// What clients speak here.
+    pub protocol: Protocol,
+    /// Name of the cluster that sessions are forwarded to; it exists.
+    pub cluster: String,
+    /// A session without a byte in either direction for this long is closed; `None` is never.
+    pub idle_timeout: Option<Duration>,
+    /// Most sessions open at the same time; `None` is no limit.
+    pub max_connections: Option<usize>,
+}
+
+/// What is spoken on a listener, and how it is handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Bytes that are not looked into.
+    Tcp,
+    /// The MongoDB wire protocol.
+    Mongo(MongoMode),
+}
+
+/// How MongoDB connections are forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MongoMode {
+    /// One upstream connection a client, bytes unchanged.
+    Tap,
+}
+
+/// A named set of endpoints with its policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClusterConfig {
+    /// Unique among clusters; part of stat names.
+    pub name: String,
+    /// At least one, without repetition.
+    pub endpoints: Vec<Endpoint>,
+    /// How long a connection attempt may take.
+    pub connect_timeout: Duration,
+}
+
+/// One upstream address. `Display` prints `host:port`, with brackets round an IPv6 address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// IP address (without brackets) or DNS name.
+    pub host: String,
+    /// Never 0.
+    pub port: u16,
+}
+
+/// What is measured and where it goes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StatsConfig {
+    /// `false` only to find out what measuring costs.
+    pub enabled: bool,
+    /// Length of one interval: percentiles of the last interval, statsd flushes.
+    pub interval: Duration,
+    /// How many values of a label that clients choose are kept apart.
+    pub limits: StatsLimits,
+    /// The statsd daemon to send to, if any.
+    pub statsd: Option<StatsdConfig>,
+}
+
+/// How many values of a label are kept apart; the rest is counted as `_other`. All are at least 1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StatsLimits {
+    /// Commands a listener.
+    pub commands: usize,
+    /// Collections a listener.
+    pub collections: usize,
+    /// Pairs of collection and call site a listener.
+    pub call_sites: usize,
+    /// Client applications a listener.
+    pub applications: usize,
+    /// Error codes a listener.
+    pub error_codes: usize,
+    /// Drivers a listener.
+    pub drivers: usize,
+}
+
+/// A statsd daemon.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StatsdConfig {
+    /// Where datagrams go.
+    pub address: StatsdAddress,
+    /// First part of every name.
+    pub prefix: String,
+    /// Which dialect the daemon understands.
+    pub flavor: StatsdFlavor,
+}
+
+/// Where statsd datagrams go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatsdAddress {
+    /// UDP.
+    Udp {
+        /// IP address (without brackets) or DNS name.
+        host: String,
+        /// Never 0.
+        port: u16,
+    },
+    /// A Unix datagram socket, by its absolute path.
+    Unix(PathBuf),
+}
+
+/// Dialect of statsd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatsdFlavor {
+    /// Dotted names, as the original daemon reads them.
+    Plain,
+    /// Tags and distributions, as DogStatsD reads them.
+    Datadog,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_authority(f, &self.host, self.port)
+    }
+}
+
+impl fmt::Display for StatsdAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Udp { host, port } => write_authority(f, host, *port),
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+        }
+    }
+}
+
+fn write_authority(f: &mut fmt::Formatter<'_>, host: &str, port: u16) -> fmt::Result {
+    if host.contains(':') {
+        write!(f, "[{host}]:{port}")
+    } else {
+        write!(f, "{host}:{port}")
+    }
+}
