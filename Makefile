@@ -37,7 +37,7 @@ check: ## Format, lints and docs, each warning an error
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 	cargo fmt --manifest-path $(LOAD)/Cargo.toml --check
-	cargo clippy --manifest-path $(LOAD)/Cargo.toml --all-targets --locked -- -D warnings
+	cargo clippy --manifest-path $(LOAD)/Cargo.toml --target-dir $(TARGET)/mongoload --all-targets --locked -- -D warnings
 
 # ARGS="--rounds 5 --seconds 10" measures longer.
 bench: ## Decoder benches, then cost per request and per connection against HAProxy; fails when a bar is missed

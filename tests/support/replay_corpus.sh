@@ -6,7 +6,9 @@ folder=$1
 # libFuzzer's hooks are nightly flags; this lets the stable compiler, which builds all else, take them.
 export RUSTC_BOOTSTRAP=1
 
-cargo build --manifest-path "$folder/Cargo.toml" --bins
+# A target folder of its own: the other compiler settings would otherwise rebuild what the tests have built.
+cargo=(--manifest-path "$folder/Cargo.toml" --target-dir "${CARGO_TARGET_DIR:-target}/fuzz")
+cargo build "${cargo[@]}" --bins
 for source in "$folder"/fuzz_targets/*.rs; do
     target=$(basename "$source" .rs)
     mapfile -t corpus < <(find "$folder/corpus/$target" -type f 2>/dev/null | sort)
@@ -15,7 +17,7 @@ for source in "$folder"/fuzz_targets/*.rs; do
         exit 1
     fi
     log=$(mktemp)
-    if ! cargo run --quiet --manifest-path "$folder/Cargo.toml" --bin "$target" -- "${corpus[@]}" >"$log" 2>&1; then
+    if ! cargo run --quiet "${cargo[@]}" --bin "$target" -- "${corpus[@]}" >"$log" 2>&1; then
         cat "$log" >&2
         exit 1
     fi
