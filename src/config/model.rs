@@ -182,6 +182,15 @@ pub enum StatsdFlavor {
     Datadog,
 }
 
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Mongo(MongoMode::Tap) => "mongo",
+        })
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_authority(f, &self.host, self.port)

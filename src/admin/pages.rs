@@ -1,0 +1,87 @@
+//! What the control thread answers.
+
+use std::fmt::Write;
+
+use axum::http::StatusCode;
+
+use super::ask::{Answer, Page};
+use super::stats;
+use crate::app::Control;
+use crate::config;
+
+/// Makes a page.
+pub(super) async fn answer(page: Page, control: &mut Control) -> Answer {
+    match page {
+        Page::Ready => ready(control),
+        Page::Config => Answer::json(config::to_json(&control.config).to_string()),
+        Page::Clusters => Answer::text(clusters(control)),
+        Page::Listeners => Answer::text(listeners(control)),
+        Page::Stats(page) => {
+            control.refresh().await;
+            stats::render(&page, &control.aggregator)
+        }
+        Page::Reload => reload(control).await,
+        Page::Drain => Answer::text("draining\n"),
+    }
+}
+
+/// 200 while traffic may be sent here, else 503 and why not.
+fn ready(control: &Control) -> Answer {
+    match control.not_ready() {
+        None => Answer::text("LIVE\n"),
+        Some(reason) => Answer::status(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+    }
+}
+
+/// A line a fact, in Envoy's form `cluster::endpoint::name::value`.
+fn clusters(control: &Control) -> String {
+    let mut text = String::new();
+    for cluster in control.clusters() {
+        let name = &cluster.name;
+        let timeout = cluster.connect_timeout.as_millis();
+        line(
+            &mut text,
+            format_args!("{name}::connect_timeout_ms::{timeout}"),
+        );
+        for endpoint in &cluster.endpoints {
+            let place = format!("{name}::{}", endpoint.name);
+            let active = endpoint.active();
+            line(&mut text, format_args!("{place}::cx_active::{active}"));
+            for address in endpoint.addresses().iter() {
+                line(&mut text, format_args!("{place}::address::{address}"));
+            }
+        }
+    }
+    text
+}
+
+/// A line a listener, `name::address::protocol::cluster`.
+fn listeners(control: &Control) -> String {
+    let mut text = String::new();
+    for listener in control.topology.listeners() {
+        let config = &listener.config;
+        let (name, address) = (&config.name, listener.address);
+        let (protocol, cluster) = (config.protocol, &config.cluster);
+        line(
+            &mut text,
+            format_args!("{name}::{address}::{protocol}::{cluster}"),
+        );
+    }
+    text
+}
+
+/// As SIGHUP, with the answer to the one who asked.
+async fn reload(control: &mut Control) -> Answer {
+    match control.reload_and_log().await {
+        Ok(()) => Answer::text("reloaded\n"),
+        Err(error) => Answer::status(
+            StatusCode::BAD_REQUEST,
+            format!("not reloaded, the old config stays:\n{error}\n"),
+        ),
+    }
+}
+
+fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
+    // Writing to a String can't fail.
+    let _ = writeln!(text, "{content}");
+}

@@ -1,0 +1,12 @@
+//! Listeners: bind, accept, balance over workers, and the start of a session.
+
+mod accept;
+mod bind;
+mod context;
+mod session;
+pub mod sessions;
+
+pub use accept::{Accepting, accept, serve};
+pub use bind::{BindError, bind_all, bind_one};
+pub use context::{ListenerContext, ListenerId, ListenerShared, Policy};
+pub use session::session;

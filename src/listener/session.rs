@@ -1,0 +1,246 @@
+//! One session, from accept to close: connect upstream, relay, report.
+
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use tokio::net::TcpStream;
+
+use super::context::{ListenerContext, ProtocolContext};
+use super::sessions::{SessionHandle, Verdict};
+use crate::exchange::{CloseReason, ConnectionRecord, Outcome};
+use crate::protocols::mongo::Tap;
+use crate::protocols::relay::{Ended, Relay, Scratch, reset_on_close};
+use crate::protocols::tcp::Count;
+use crate::stats::{Cluster, ClusterEndpoint, Listener, Mongo, Scope, Tcp};
+use crate::upstream::{self, Connected};
+
+/// Serves one client connection to its end.
+pub async fn session(
+    client: TcpStream,
+    context: Rc<ListenerContext>,
+    handle: SessionHandle,
+    scratch: Scratch,
+) {
+    let open = Open::new(&context);
+    let connecting = upstream::connect(
+        &context.policy.cluster,
+        &context.cluster,
+        &context.endpoints,
+    );
+    // Connecting is rare and its state is large: it is not paid for by every idle session.
+    let connected = tokio::select! {
+        connected = Box::pin(connecting) => connected,
+        verdict = handle.told_to_end() => {
+            return open.close(early(closing(verdict)), 0);
+        }
+    };
+    match connected {
+        Ok(upstream) => {
+            let (ended, cut) = relay(&context, client, upstream, &handle, &scratch).await;
+            open.close(ended, cut);
+        }
+        Err(error) => {
+            tracing::warn!(
+                listener = %context.policy.listener.name,
+                cluster = %context.policy.cluster.name,
+                %error,
+                "no upstream connection; the client's is closed"
+            );
+            reset_on_close(&client);
+            open.close(early(CloseReason::NoUpstream), 0);
+        }
+    }
+}
+
+/// decode, observe, forward: until one side ends. Returns how, and how many exchanges were cut.
+async fn relay(
+    context: &ListenerContext,
+    client: TcpStream,
+    upstream: Connected,
+    handle: &SessionHandle,
+    scratch: &Scratch,
+) -> (Ended, usize) {
+    let link = Link::new(context, &upstream);
+    let (ended, cut) = match &context.protocol {
+        ProtocolContext::Tcp(listener) => {
+            let mut count = Count::new(Rc::clone(listener));
+            let relay = Relay::new(client, upstream.stream, &mut count, handle, scratch);
+            (relay.await, 0)
+        }
+        ProtocolContext::Mongo(listener) => {
+            let mut tap = Tap::new(Rc::clone(listener));
+            let relay = Relay::new(client, upstream.stream, &mut tap, handle, scratch);
+            let ended = relay.await;
+            let cut = tap.outstanding();
+            tap.end(match ended.reason {
+                CloseReason::UpstreamReset => Outcome::UpstreamGone,
+                CloseReason::Finished if !ended.by_client => Outcome::UpstreamGone,
+                _ => Outcome::ClientGone,
+            });
+            (ended, cut)
+        }
+    };
+    link.close(&ended, cut);
+    (ended, cut)
+}
+
+/// A client connection that is counted as open until it is closed, or its session is dropped.
+struct Open<'a> {
+    context: &'a ListenerContext,
+    start: Instant,
+}
+
+impl<'a> Open<'a> {
+    fn new(context: &'a ListenerContext) -> Self {
+        context.stats.inc(Listener::DOWNSTREAM_CX_TOTAL);
+        context.stats.gauge_add(Listener::DOWNSTREAM_CX_ACTIVE, 1);
+        if let ProtocolContext::Tcp(tcp) = &context.protocol {
+            tcp.stats.inc(Tcp::DOWNSTREAM_CX_TOTAL);
+        }
+        Self {
+            context,
+            start: Instant::now(),
+        }
+    }
+
+    /// report: the connection as one record.
+    fn close(self, ended: Ended, exchanges_cut: usize) {
+        self.report(&ConnectionRecord {
+            start: self.start,
+            end: Instant::now(),
+            reason: ended.reason,
+            closed_by_client: ended.by_client,
+            exchanges_cut,
+            received_bytes: ended.received,
+            sent_bytes: ended.sent,
+        });
+    }
+
+    fn report(&self, record: &ConnectionRecord) {
+        let stats = &self.context.stats;
+        let length = record.end.saturating_duration_since(record.start);
+        stats.record(
+            Listener::DOWNSTREAM_CX_LENGTH_MS,
+            u64::try_from(length.as_micros()).unwrap_or(u64::MAX),
+        );
+        stats.add(
+            Listener::DOWNSTREAM_CX_RX_BYTES_TOTAL,
+            record.received_bytes,
+        );
+        stats.add(Listener::DOWNSTREAM_CX_TX_BYTES_TOTAL, record.sent_bytes);
+        stats.inc(if record.reason.is_local() {
+            Listener::DOWNSTREAM_CX_DESTROY_LOCAL
+        } else {
+            Listener::DOWNSTREAM_CX_DESTROY_REMOTE
+        });
+        if record.reason == CloseReason::IdleTimeout {
+            stats.inc(Listener::DOWNSTREAM_CX_IDLE_TIMEOUT);
+        }
+        match &self.context.protocol {
+            ProtocolContext::Mongo(mongo) => report_mongo(&mongo.stats, record),
+            ProtocolContext::Tcp(tcp) => {
+                if record.reason == CloseReason::IdleTimeout {
+                    tcp.stats.inc(Tcp::IDLE_TIMEOUT);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.context
+            .stats
+            .gauge_add(Listener::DOWNSTREAM_CX_ACTIVE, -1);
+        self.context.stats.inc(Listener::DOWNSTREAM_CX_DESTROY);
+        self.context.shared.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn report_mongo(stats: &Scope<Mongo>, record: &ConnectionRecord) {
+    if record.reason == CloseReason::Drained {
+        stats.inc(Mongo::CX_DRAIN_CLOSE);
+    }
+    if record.exchanges_cut > 0 {
+        stats.inc(if record.reason.is_local() {
+            Mongo::CX_DESTROY_LOCAL_WITH_ACTIVE_RQ
+        } else {
+            Mongo::CX_DESTROY_REMOTE_WITH_ACTIVE_RQ
+        });
+    }
+}
+
+/// The upstream connection of a session, counted as open until it is dropped.
+struct Link {
+    cluster: Scope<Cluster>,
+    endpoint: Option<Scope<ClusterEndpoint>>,
+    since: Instant,
+}
+
+impl Link {
+    fn new(context: &ListenerContext, upstream: &Connected) -> Self {
+        let cluster = context.cluster.clone();
+        let endpoint = context.endpoints.get(upstream.endpoint).cloned();
+        cluster.inc(Cluster::UPSTREAM_CX_TOTAL);
+        cluster.gauge_add(Cluster::UPSTREAM_CX_ACTIVE, 1);
+        if let Some(endpoint) = &endpoint {
+            endpoint.inc(ClusterEndpoint::CX_TOTAL);
+            endpoint.gauge_add(ClusterEndpoint::CX_ACTIVE, 1);
+        }
+        Self {
+            cluster,
+            endpoint,
+            since: upstream.since,
+        }
+    }
+
+    fn close(self, ended: &Ended, exchanges_cut: usize) {
+        let cluster = &self.cluster;
+        let length = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        cluster.record(Cluster::UPSTREAM_CX_LENGTH_MS, length);
+        cluster.add(Cluster::UPSTREAM_CX_TX_BYTES_TOTAL, ended.received);
+        cluster.add(Cluster::UPSTREAM_CX_RX_BYTES_TOTAL, ended.sent);
+        let by_upstream = ended.reason == CloseReason::UpstreamReset
+            || (ended.reason == CloseReason::Finished && !ended.by_client);
+        cluster.inc(if by_upstream {
+            Cluster::UPSTREAM_CX_DESTROY_REMOTE
+        } else {
+            Cluster::UPSTREAM_CX_DESTROY_LOCAL
+        });
+        if exchanges_cut > 0 {
+            cluster.inc(Cluster::UPSTREAM_CX_DESTROY_WITH_ACTIVE_RQ);
+        }
+        if ended.reason == CloseReason::IdleTimeout {
+            cluster.inc(Cluster::UPSTREAM_CX_IDLE_TIMEOUT);
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.cluster.gauge_add(Cluster::UPSTREAM_CX_ACTIVE, -1);
+        self.cluster.inc(Cluster::UPSTREAM_CX_DESTROY);
+        if let Some(endpoint) = &self.endpoint {
+            endpoint.gauge_add(ClusterEndpoint::CX_ACTIVE, -1);
+        }
+    }
+}
+
+/// A session that ended before it had an upstream.
+fn early(reason: CloseReason) -> Ended {
+    Ended {
+        reason,
+        by_client: false,
+        received: 0,
+        sent: 0,
+    }
+}
+
+fn closing(verdict: Verdict) -> CloseReason {
+    match verdict {
+        Verdict::Drain => CloseReason::Drained,
+        Verdict::Idle => CloseReason::IdleTimeout,
+        Verdict::Go | Verdict::Abort => CloseReason::Aborted,
+    }
+}

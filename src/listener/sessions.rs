@@ -1,0 +1,207 @@
+//! The sessions of one worker: how they are told to end, and how idle ones are found.
+//!
+//! A session never sets a timer. It notes the worker's coarse tick when bytes move, and the
+//! worker's janitor walks the table once a tick: that costs a few nanoseconds a session and second,
+//! where a timer would cost a clock read and a heap operation a request.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use slab::Slab;
+use tokio::sync::Notify;
+
+/// How often the janitor walks, and so how exact an idle timeout is.
+pub const TICK: Duration = Duration::from_millis(250);
+
+/// What a session should do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Go on.
+    Go,
+    /// End as soon as no exchange is under way.
+    Drain,
+    /// End: nothing moved for the idle timeout.
+    Idle,
+    /// End at once.
+    Abort,
+}
+
+/// All sessions of one worker.
+#[derive(Default)]
+pub struct SessionTable {
+    tick: Cell<u32>,
+    sessions: RefCell<Slab<Rc<Session>>>,
+    order: Cell<Option<Verdict>>,
+    emptied: Notify,
+}
+
+struct Session {
+    waker: RefCell<Option<Waker>>,
+    verdict: Cell<Verdict>,
+    last_moved: Cell<u32>,
+    idle_ticks: Option<u32>,
+}
+
+impl SessionTable {
+    /// Enters a session; it leaves the table when the handle is dropped.
+    pub fn enter(self: &Rc<Self>, idle_timeout: Option<Duration>) -> SessionHandle {
+        let session = Rc::new(Session {
+            waker: RefCell::new(None),
+            verdict: Cell::new(self.order.get().unwrap_or(Verdict::Go)),
+            last_moved: Cell::new(self.tick.get()),
+            idle_ticks: idle_timeout.map(ticks),
+        });
+        let key = self.sessions.borrow_mut().insert(Rc::clone(&session));
+        SessionHandle {
+            table: Rc::clone(self),
+            session,
+            key,
+        }
+    }
+
+    /// How many sessions there are.
+    pub fn len(&self) -> usize {
+        self.sessions.borrow().len()
+    }
+
+    /// One walk of the janitor: sessions on which nothing moved for too long are told to end.
+    pub fn walk(&self) {
+        let now = self.tick.get().wrapping_add(1);
+        self.tick.set(now);
+        for (_, session) in self.sessions.borrow().iter() {
+            let Some(limit) = session.idle_ticks else {
+                continue;
+            };
+            if now.wrapping_sub(session.last_moved.get()) > limit {
+                session.order(Verdict::Idle);
+            }
+        }
+    }
+
+    /// Tells every session, and every later one, to end in the given way.
+    pub fn end_all(&self, verdict: Verdict) {
+        self.order.set(Some(verdict));
+        for (_, session) in self.sessions.borrow().iter() {
+            session.order(verdict);
+        }
+    }
+
+    /// Returns when no session is left.
+    pub async fn wait_until_empty(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.len() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+}
+
+impl Session {
+    fn order(&self, verdict: Verdict) {
+        if self.verdict.get() == Verdict::Abort {
+            return;
+        }
+        self.verdict.set(verdict);
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// A session's own place in the table.
+pub struct SessionHandle {
+    table: Rc<SessionTable>,
+    session: Rc<Session>,
+    key: usize,
+}
+
+impl SessionHandle {
+    /// Bytes moved: the session is not idle.
+    pub fn touch(&self) {
+        self.session.last_moved.set(self.table.tick.get());
+    }
+
+    /// What to do next. The caller is woken when that changes.
+    pub fn verdict(&self, cx: &Context<'_>) -> Verdict {
+        let mut waker = self.session.waker.borrow_mut();
+        match waker.as_ref() {
+            Some(known) if known.will_wake(cx.waker()) => {}
+            _ => *waker = Some(cx.waker().clone()),
+        }
+        self.session.verdict.get()
+    }
+
+    /// True when the session should end at its next quiet moment.
+    pub fn is_draining(&self) -> bool {
+        self.session.verdict.get() == Verdict::Drain
+    }
+
+    /// Ready when the session is told to end at once, or to end as soon as it is quiet: for phases
+    /// in which nothing is under way.
+    pub async fn told_to_end(&self) -> Verdict {
+        std::future::poll_fn(|cx| match self.verdict(cx) {
+            Verdict::Go => std::task::Poll::Pending,
+            verdict => std::task::Poll::Ready(verdict),
+        })
+        .await
+    }
+}
+
+impl Drop for SessionHandle {
+    fn drop(&mut self) {
+        let mut sessions = self.table.sessions.borrow_mut();
+        sessions.try_remove(self.key);
+        if sessions.is_empty() {
+            self.table.emptied.notify_waiters();
+        }
+    }
+}
+
+/// A timeout in ticks, rounded up so that it is never cut short.
+fn ticks(timeout: Duration) -> u32 {
+    let ticks = timeout.as_millis().div_ceil(TICK.as_millis());
+    u32::try_from(ticks).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_session_is_told_after_its_timeout_and_a_busy_one_is_not() {
+        let table = Rc::new(SessionTable::default());
+        let idle = table.enter(Some(Duration::from_secs(1)));
+        let busy = table.enter(Some(Duration::from_secs(1)));
+        let patient = table.enter(None);
+        let cx = Context::from_waker(Waker::noop());
+        for _ in 0..4 {
+            table.walk();
+            busy.touch();
+            assert_eq!(idle.verdict(&cx), Verdict::Go);
+        }
+        table.walk();
+        assert_eq!(idle.verdict(&cx), Verdict::Idle);
+        assert_eq!(busy.verdict(&cx), Verdict::Go);
+        assert_eq!(patient.verdict(&cx), Verdict::Go);
+    }
+
+    #[test]
+    fn a_drain_reaches_sessions_that_come_later_and_an_abort_stays() {
+        let table = Rc::new(SessionTable::default());
+        let early = table.enter(None);
+        table.end_all(Verdict::Drain);
+        let late = table.enter(None);
+        let cx = Context::from_waker(Waker::noop());
+        assert!(early.is_draining() && late.is_draining());
+        table.end_all(Verdict::Abort);
+        table.end_all(Verdict::Drain);
+        assert_eq!(early.verdict(&cx), Verdict::Abort);
+        assert_eq!(table.len(), 2);
+        drop((early, late));
+        assert_eq!(table.len(), 0);
+    }
+}

@@ -1,0 +1,5 @@
+//! One session type for each protocol, over the one byte path of [`relay`].
+
+pub mod mongo;
+pub mod relay;
+pub mod tcp;

@@ -1,0 +1,204 @@
+//! report: one [`Exchange`] added to every series it belongs to.
+
+use narrows_parsers::mongo::QueryClass;
+
+use crate::exchange::{Exchange, Outcome, Wait};
+use crate::stats::{Mongo, MongoApp, MongoCallsite, MongoCollection, MongoCommand, Scope};
+
+use super::MongoListener;
+use super::route::Route;
+
+/// The application a connection named in its handshake.
+pub struct Application {
+    stats: Scope<MongoApp>,
+}
+
+impl Application {
+    pub(super) fn enter(stats: Scope<MongoApp>) -> Self {
+        stats.inc(MongoApp::CX_TOTAL);
+        stats.gauge_add(MongoApp::CX_ACTIVE, 1);
+        Self { stats }
+    }
+}
+
+impl Drop for Application {
+    fn drop(&mut self) {
+        self.stats.gauge_add(MongoApp::CX_ACTIVE, -1);
+    }
+}
+
+/// The times of an exchange that enter percentiles, in microseconds.
+#[derive(Clone, Copy)]
+struct Micros {
+    total: u64,
+    upstream: u64,
+    added: u64,
+}
+
+impl MongoListener {
+    /// Adds a finished exchange to its series.
+    pub fn report(&self, exchange: &Exchange, route: &Route, application: Option<&Application>) {
+        if !self.enabled {
+            return;
+        }
+        let failed = !matches!(exchange.outcome, Outcome::Success | Outcome::Unacknowledged);
+        let micros = exchange
+            .timing
+            .filter(|_| exchange.wait == Wait::Work)
+            .map(|timing| Micros {
+                total: micros(timing.total()),
+                upstream: micros(timing.upstream()),
+                added: micros(timing.added()),
+            });
+        self.report_totals(exchange, failed, micros);
+        report_command(&route.command, exchange, failed, micros);
+        if let Some(collection) = &route.collection {
+            report_collection(collection, exchange, failed, micros);
+        }
+        if let Some(call_site) = &route.call_site {
+            report_call_site(call_site, exchange, failed, micros);
+        }
+        if let Some(application) = application {
+            report_application(&application.stats, failed, micros);
+        }
+        if let Some(code) = exchange.error_code.filter(|_| failed) {
+            self.error_code(code);
+        }
+        self.report_upstream(exchange, failed);
+    }
+
+    fn report_totals(&self, exchange: &Exchange, failed: bool, micros: Option<Micros>) {
+        let stats = &self.stats;
+        stats.inc(Mongo::TOTAL);
+        if failed {
+            stats.inc(Mongo::ERROR);
+        }
+        match exchange.outcome {
+            Outcome::Unacknowledged => stats.inc(Mongo::UNACKNOWLEDGED),
+            Outcome::Success | Outcome::Error => {
+                stats.record(Mongo::REPLY_SIZE, exchange.reply_bytes);
+            }
+            Outcome::ClientGone | Outcome::UpstreamGone => {}
+        }
+        stats.record(Mongo::REQUEST_SIZE, exchange.request_bytes);
+        stats.add(Mongo::DOCUMENTS_RETURNED, exchange.documents_returned);
+        stats.add(Mongo::DOCUMENTS_WRITTEN, exchange.documents_written);
+        match exchange.query_class {
+            Some(QueryClass::Scatter) => stats.inc(Mongo::OP_QUERY_SCATTER_GET),
+            Some(QueryClass::Several) => stats.inc(Mongo::OP_QUERY_MULTI_GET),
+            Some(QueryClass::ById) | None => {}
+        }
+        match exchange.wait {
+            Wait::Work => {}
+            Wait::AwaitableHello => stats.inc(Mongo::AWAITABLE_HELLO),
+            Wait::Cursor => stats.inc(Mongo::CURSOR_WAITS),
+        }
+        if let Some(micros) = micros {
+            stats.record(Mongo::TOTAL_TIME_MS, micros.total);
+            stats.record(Mongo::UPSTREAM_TIME_MS, micros.upstream);
+            stats.record(Mongo::ADDED_TIME_MS, micros.added);
+        }
+    }
+}
+
+/// True for what an operator would call an error. A client that leaves while it only waits for a
+/// change has lost nothing, and the server's word that it left (279 ClientDisconnect) says no more.
+fn has_failed(exchange: &Exchange) -> bool {
+    match exchange.outcome {
+        Outcome::Success | Outcome::Unacknowledged => false,
+        Outcome::UpstreamGone => true,
+        Outcome::Error => exchange.wait != Wait::AwaitableHello,
+        Outcome::ClientGone => exchange.wait == Wait::Work,
+    }
+}
+
+fn report_command(
+    stats: &Scope<MongoCommand>,
+    exchange: &Exchange,
+    failed: bool,
+    micros: Option<Micros>,
+) {
+    stats.inc(MongoCommand::TOTAL);
+    if failed {
+        stats.inc(MongoCommand::ERROR);
+    }
+    if exchange.outcome == Outcome::Unacknowledged {
+        stats.inc(MongoCommand::UNACKNOWLEDGED);
+    }
+    stats.record(MongoCommand::REQUEST_SIZE, exchange.request_bytes);
+    if exchange.timing.is_some() {
+        stats.record(MongoCommand::REPLY_SIZE, exchange.reply_bytes);
+        stats.record(MongoCommand::REPLY_NUM_DOCS, exchange.documents_returned);
+    }
+    if let Some(micros) = micros {
+        stats.record(MongoCommand::REPLY_TIME_MS, micros.upstream);
+        stats.record(MongoCommand::TOTAL_TIME_MS, micros.total);
+        stats.record(MongoCommand::ADDED_TIME_MS, micros.added);
+    }
+}
+
+fn report_collection(
+    stats: &Scope<MongoCollection>,
+    exchange: &Exchange,
+    failed: bool,
+    micros: Option<Micros>,
+) {
+    stats.inc(MongoCollection::TOTAL);
+    if failed {
+        stats.inc(MongoCollection::ERROR);
+    }
+    match exchange.query_class {
+        Some(QueryClass::Scatter) => stats.inc(MongoCollection::SCATTER_GET),
+        Some(QueryClass::Several) => stats.inc(MongoCollection::MULTI_GET),
+        Some(QueryClass::ById) | None => {}
+    }
+    stats.add(
+        MongoCollection::DOCUMENTS_WRITTEN,
+        exchange.documents_written,
+    );
+    if exchange.timing.is_some() {
+        stats.record(MongoCollection::REPLY_SIZE, exchange.reply_bytes);
+        stats.record(MongoCollection::REPLY_NUM_DOCS, exchange.documents_returned);
+    }
+    if let Some(micros) = micros {
+        stats.record(MongoCollection::REPLY_TIME_MS, micros.upstream);
+    }
+}
+
+fn report_call_site(
+    stats: &Scope<MongoCallsite>,
+    exchange: &Exchange,
+    failed: bool,
+    micros: Option<Micros>,
+) {
+    stats.inc(MongoCallsite::TOTAL);
+    if failed {
+        stats.inc(MongoCallsite::ERROR);
+    }
+    match exchange.query_class {
+        Some(QueryClass::Scatter) => stats.inc(MongoCallsite::SCATTER_GET),
+        Some(QueryClass::Several) => stats.inc(MongoCallsite::MULTI_GET),
+        Some(QueryClass::ById) | None => {}
+    }
+    if exchange.timing.is_some() {
+        stats.record(MongoCallsite::REPLY_SIZE, exchange.reply_bytes);
+        stats.record(MongoCallsite::REPLY_NUM_DOCS, exchange.documents_returned);
+    }
+    if let Some(micros) = micros {
+        stats.record(MongoCallsite::REPLY_TIME_MS, micros.upstream);
+    }
+}
+
+fn report_application(stats: &Scope<MongoApp>, failed: bool, micros: Option<Micros>) {
+    stats.inc(MongoApp::TOTAL);
+    if failed {
+        stats.inc(MongoApp::ERROR);
+    }
+    if let Some(micros) = micros {
+        stats.record(MongoApp::REPLY_TIME_MS, micros.upstream);
+    }
+}
+
+fn micros(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

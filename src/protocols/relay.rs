@@ -1,0 +1,308 @@
+//! The byte path that every 1:1 protocol shares: two sockets, two flows, one task.
+//!
+//! Bytes are read into the worker's scratch buffer, shown to the [`Observer`] and written on in the
+//! same poll. Only what the other side does not take at once is kept, so an idle connection owns no
+//! buffer, and a side that reads slowly stops the side that sends (its socket is simply not read).
+//! Half-close and reset travel through as they came.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::exchange::CloseReason;
+use crate::listener::sessions::{SessionHandle, Verdict};
+
+/// What one read may bring. 64 KiB is what HAProxy and Envoy move at most in one call too, and one
+/// such buffer serves all sessions of a worker.
+pub const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// The one read buffer of a worker.
+pub type Scratch = Rc<RefCell<Box<[u8]>>>;
+
+/// A new scratch buffer for a worker.
+pub fn scratch() -> Scratch {
+    Rc::new(RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()))
+}
+
+/// Looks at what passes. It can't change it, and can't stop it.
+pub trait Observer {
+    /// Bytes came from the client, and are about to be written upstream.
+    fn request_read(&mut self, bytes: &[u8]);
+    /// `total` bytes have been written upstream since the connection began.
+    fn request_written(&mut self, total: u64);
+    /// Bytes came from upstream, and are about to be written to the client.
+    fn reply_read(&mut self, bytes: &[u8]);
+    /// `total` bytes have been written to the client since the connection began.
+    fn reply_written(&mut self, total: u64);
+    /// True when no exchange is under way, so that a drain may close the connection here.
+    fn is_idle(&self) -> bool;
+}
+
+/// How a relayed connection ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// Why.
+    pub reason: CloseReason,
+    /// The client's end of stream came before the upstream's.
+    pub by_client: bool,
+    /// Bytes read from the client.
+    pub received: u64,
+    /// Bytes written to the client.
+    pub sent: u64,
+}
+
+/// Moves bytes between a client and its upstream until both have finished.
+pub struct Relay<'a, O> {
+    client: TcpStream,
+    upstream: TcpStream,
+    requests: Flow,
+    replies: Flow,
+    first_end: Option<Side>,
+    observer: &'a mut O,
+    session: &'a SessionHandle,
+    scratch: &'a Scratch,
+}
+
+impl<'a, O: Observer> Relay<'a, O> {
+    /// A relay over two connected sockets.
+    pub fn new(
+        client: TcpStream,
+        upstream: TcpStream,
+        observer: &'a mut O,
+        session: &'a SessionHandle,
+        scratch: &'a Scratch,
+    ) -> Self {
+        Self {
+            client,
+            upstream,
+            requests: Flow::default(),
+            replies: Flow::default(),
+            first_end: None,
+            observer,
+            session,
+            scratch,
+        }
+    }
+
+    /// One flow, as far as its sockets allow. Ready when it has ended in order.
+    fn poll_flow(&mut self, from: Side, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        let Self {
+            client,
+            upstream,
+            requests,
+            replies,
+            observer,
+            scratch,
+            session,
+            ..
+        } = self;
+        let (source, sink, flow) = match from {
+            Side::Client => (client, upstream, requests),
+            Side::Upstream => (upstream, client, replies),
+        };
+        loop {
+            ready!(flow.poll_flush(sink, cx, |total| written(*observer, from, total)))
+                .map_err(|_| Broken(from.other()))?;
+            if flow.end_of_stream {
+                return flow
+                    .poll_shutdown(sink, cx)
+                    .map_err(|_| Broken(from.other()));
+            }
+            let mut buffer = scratch.borrow_mut();
+            let mut read = ReadBuf::new(&mut buffer);
+            ready!(Pin::new(&mut *source).poll_read(cx, &mut read)).map_err(|_| Broken(from))?;
+            let bytes = read.filled();
+            if bytes.is_empty() {
+                flow.end_of_stream = true;
+                self.first_end.get_or_insert(from);
+                continue;
+            }
+            session.touch();
+            flow.read += bytes.len() as u64;
+            match from {
+                Side::Client => observer.request_read(bytes),
+                Side::Upstream => observer.reply_read(bytes),
+            }
+            flow.write_through(sink, cx, bytes)
+                .map_err(|_| Broken(from.other()))?;
+            written(*observer, from, flow.written);
+        }
+    }
+
+    fn ended(&self, reason: CloseReason) -> Poll<Ended> {
+        Poll::Ready(Ended {
+            reason,
+            by_client: self.first_end == Some(Side::Client),
+            received: self.requests.read,
+            sent: self.replies.written,
+        })
+    }
+
+    /// A side failed: its peer is reset too, so that it does not take the end for an orderly one.
+    fn broken(&mut self, side: Side) -> Poll<Ended> {
+        let (peer, reason) = match side {
+            Side::Client => (&self.upstream, CloseReason::ClientReset),
+            Side::Upstream => (&self.client, CloseReason::UpstreamReset),
+        };
+        reset_on_close(peer);
+        self.first_end.get_or_insert(side);
+        self.ended(reason)
+    }
+}
+
+impl<O: Observer> Future for Relay<'_, O> {
+    type Output = Ended;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
+        let this = &mut *self;
+        match this.session.verdict(cx) {
+            Verdict::Go => {}
+            Verdict::Idle => return this.ended(CloseReason::IdleTimeout),
+            Verdict::Abort => return this.ended(CloseReason::Aborted),
+            Verdict::Drain if this.observer.is_idle() => return this.ended(CloseReason::Drained),
+            Verdict::Drain => {}
+        }
+        let mut finished = true;
+        for side in [Side::Client, Side::Upstream] {
+            match this.poll_flow(side, cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(Broken(side))) => return this.broken(side),
+                Poll::Pending => finished = false,
+            }
+        }
+        if finished {
+            return this.ended(CloseReason::Finished);
+        }
+        // The last reply of a draining session has just been written: nobody will wake it again.
+        if this.session.is_draining() && this.observer.is_idle() {
+            return this.ended(CloseReason::Drained);
+        }
+        Poll::Pending
+    }
+}
+
+/// The side a flow reads from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Client,
+    Upstream,
+}
+
+impl Side {
+    fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Upstream,
+            Self::Upstream => Self::Client,
+        }
+    }
+}
+
+/// The side whose socket failed.
+struct Broken(Side);
+
+/// One direction of a connection.
+#[derive(Default)]
+struct Flow {
+    read: u64,
+    written: u64,
+    /// What the sink has not taken yet; `None` most of the time.
+    left: Option<Left>,
+    end_of_stream: bool,
+    shut_down: bool,
+}
+
+struct Left {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Flow {
+    /// Writes what was left over; ready when nothing is.
+    fn poll_flush(
+        &mut self,
+        sink: &mut TcpStream,
+        cx: &mut Context<'_>,
+        mut on_written: impl FnMut(u64),
+    ) -> Poll<io::Result<()>> {
+        while let Some(left) = &mut self.left {
+            let rest = left.bytes.get(left.at..).unwrap_or_default();
+            if rest.is_empty() {
+                self.left = None;
+                break;
+            }
+            let n = ready!(Pin::new(&mut *sink).poll_write(cx, rest))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            left.at += n;
+            self.written += n as u64;
+            on_written(self.written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes `bytes` as far as the sink takes them now, and keeps a copy of the rest.
+    fn write_through(
+        &mut self,
+        sink: &mut TcpStream,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> io::Result<()> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match Pin::new(&mut *sink).poll_write(cx, rest) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(n)) => {
+                    self.written += n as u64;
+                    rest = rest.get(n..).unwrap_or_default();
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {
+                    self.left = Some(Left {
+                        bytes: rest.to_vec(),
+                        at: 0,
+                    });
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands an end of stream on, once.
+    fn poll_shutdown(
+        &mut self,
+        sink: &mut TcpStream,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.shut_down {
+            match ready!(Pin::new(sink).poll_shutdown(cx)) {
+                // The peer left both ways at once: the end it was to be told of is its own.
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => {}
+                result => result?,
+            }
+            self.shut_down = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn written<O: Observer>(observer: &mut O, from: Side, total: u64) {
+    match from {
+        Side::Client => observer.request_written(total),
+        Side::Upstream => observer.reply_written(total),
+    }
+}
+
+/// Makes the close of this socket a reset instead of an orderly end.
+pub fn reset_on_close(socket: &TcpStream) {
+    if let Err(error) = socket2::SockRef::from(socket).set_linger(Some(std::time::Duration::ZERO)) {
+        tracing::debug!(%error, "a reset could not be handed on; the connection is closed instead");
+    }
+}

@@ -1,0 +1,399 @@
+//! Every metric of the program. A row is a dotted name, a kind, a unit and a help text; what
+//! `/stats`, Prometheus, statsd and the README show is derived from it.
+//!
+//! Rows are grouped in scopes: a scope is a prefix with `{label}` placeholders, and one value for
+//! each placeholder makes a set of series. Names follow Envoy's tree where Envoy has the metric.
+
+use std::marker::PhantomData;
+
+/// What a metric counts in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Plain numbers.
+    Count,
+    /// Bytes.
+    Bytes,
+    /// Documents.
+    Documents,
+    /// Recorded in microseconds, shown in milliseconds with three decimals.
+    Milliseconds,
+    /// Seconds.
+    Seconds,
+}
+
+/// How a metric behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// A distribution.
+    Histogram,
+}
+
+/// One metric of a scope.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// The last part of its dotted name.
+    pub name: &'static str,
+    /// How it behaves.
+    pub kind: Kind,
+    /// What it counts in.
+    pub unit: Unit,
+    /// What it means, in one sentence.
+    pub help: &'static str,
+}
+
+/// A group of metrics with the same labels.
+#[derive(Debug)]
+pub struct ScopeRow {
+    /// The dotted prefix, with a placeholder for each label.
+    pub prefix: &'static str,
+    /// Its metrics. Counters and gauges are numbered apart from histograms, both in this order.
+    pub metrics: &'static [Metric],
+    /// The labels that clients choose, by their place among the placeholders, with how many values
+    /// of it there may be (see [`Cap`]).
+    pub caps: &'static [(usize, Cap)],
+}
+
+/// Which of the configured limits a label falls under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cap {
+    /// `stats.limits.commands`
+    Commands,
+    /// `stats.limits.collections`
+    Collections,
+    /// `stats.limits.call_sites`
+    CallSites,
+    /// `stats.limits.applications`
+    Applications,
+    /// `stats.limits.error_codes`
+    ErrorCodes,
+    /// `stats.limits.drivers`
+    Drivers,
+}
+
+impl Cap {
+    /// All of them, in the order of [`Cap::index`].
+    pub const ALL: [Self; 6] = [
+        Self::Commands,
+        Self::Collections,
+        Self::CallSites,
+        Self::Applications,
+        Self::ErrorCodes,
+        Self::Drivers,
+    ];
+
+    /// Its key under `stats.limits`, and the label of what was folded under it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Commands => "commands",
+            Self::Collections => "collections",
+            Self::CallSites => "call_sites",
+            Self::Applications => "applications",
+            Self::ErrorCodes => "error_codes",
+            Self::Drivers => "drivers",
+        }
+    }
+
+    /// Its place in [`Cap::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// A scope, as a type: the handle of a metric of one scope does not fit another.
+pub trait ScopeKind: 'static {
+    /// Its place in [`SCOPES`].
+    const INDEX: usize;
+}
+
+/// A counter of scope `K`: its place among the scope's counters and gauges.
+pub struct Counter<K>(pub(super) usize, PhantomData<K>);
+/// A gauge of scope `K`: its place among the scope's counters and gauges.
+pub struct Gauge<K>(pub(super) usize, PhantomData<K>);
+/// A histogram of scope `K`: its place among the scope's histograms.
+pub struct Histogram<K>(pub(super) usize, PhantomData<K>);
+
+macro_rules! handles {
+    ($($handle:ident)*) => {$(
+        impl<K> Clone for $handle<K> { fn clone(&self) -> Self { *self } }
+        impl<K> Copy for $handle<K> {}
+    )*};
+}
+handles!(Counter Gauge Histogram);
+
+/// Turns the table below into marker types with typed handles, and into [`SCOPES`].
+macro_rules! scopes {
+    ($( $(#[$doc:meta])* $scope:ident $prefix:literal $(caps $(($place:literal, $cap:ident))+)? {
+        $( $kind:ident $handle:ident $name:literal $unit:ident $help:literal; )*
+    } )*) => {
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
+        enum Index { $( $scope ),* }
+        $(
+            $(#[$doc])*
+            pub struct $scope;
+            impl ScopeKind for $scope { const INDEX: usize = Index::$scope as usize; }
+            impl $scope {
+                const METRICS: &'static [Metric] = &[
+                    $( Metric { name: $name, kind: Kind::$kind, unit: Unit::$unit, help: $help } ),*
+                ];
+                $(
+                    #[doc = $help]
+                    pub const $handle: $kind<Self> = $kind(place(Self::METRICS, $name), PhantomData);
+                )*
+            }
+        )*
+        /// Every scope of the program.
+        pub static SCOPES: &[ScopeRow] = &[
+            $( ScopeRow { prefix: $prefix, metrics: $scope::METRICS, caps: &[$($( ($place, Cap::$cap) ),+)?] } ),*
+        ];
+    };
+}
+
+scopes! {
+    /// One listener, whatever its protocol.
+    Listener "listener.{listener}" {
+        Counter DOWNSTREAM_CX_TOTAL "downstream_cx_total" Count "Connections accepted";
+        Gauge DOWNSTREAM_CX_ACTIVE "downstream_cx_active" Count "Connections open";
+        Counter DOWNSTREAM_CX_DESTROY "downstream_cx_destroy" Count "Connections closed";
+        Counter DOWNSTREAM_CX_DESTROY_LOCAL "downstream_cx_destroy_local" Count "Connections closed by the proxy";
+        Counter DOWNSTREAM_CX_DESTROY_REMOTE "downstream_cx_destroy_remote" Count "Connections closed by the client or by the upstream";
+        Counter DOWNSTREAM_CX_OVERFLOW "downstream_cx_overflow" Count "Connections turned away because max_connections was reached";
+        Counter DOWNSTREAM_CX_IDLE_TIMEOUT "downstream_cx_idle_timeout" Count "Connections closed because nothing moved for idle_timeout";
+        Counter DOWNSTREAM_CX_RX_BYTES_TOTAL "downstream_cx_rx_bytes_total" Bytes "Bytes read from clients, counted when their connection ends";
+        Counter DOWNSTREAM_CX_TX_BYTES_TOTAL "downstream_cx_tx_bytes_total" Bytes "Bytes written to clients, counted when their connection ends";
+        Histogram DOWNSTREAM_CX_LENGTH_MS "downstream_cx_length_ms" Milliseconds "How long connections stayed open";
+    }
+    /// One cluster.
+    Cluster "cluster.{cluster}" {
+        Counter UPSTREAM_CX_TOTAL "upstream_cx_total" Count "Upstream connections made";
+        Gauge UPSTREAM_CX_ACTIVE "upstream_cx_active" Count "Upstream connections open";
+        Counter UPSTREAM_CX_DESTROY "upstream_cx_destroy" Count "Upstream connections closed";
+        Counter UPSTREAM_CX_DESTROY_LOCAL "upstream_cx_destroy_local" Count "Upstream connections closed by the proxy or its client";
+        Counter UPSTREAM_CX_DESTROY_REMOTE "upstream_cx_destroy_remote" Count "Upstream connections closed by the upstream";
+        Counter UPSTREAM_CX_DESTROY_WITH_ACTIVE_RQ "upstream_cx_destroy_with_active_rq" Count "Upstream connections closed with a request under way";
+        Counter UPSTREAM_CX_CONNECT_FAIL "upstream_cx_connect_fail" Count "Attempts to connect that were refused";
+        Counter UPSTREAM_CX_CONNECT_TIMEOUT "upstream_cx_connect_timeout" Count "Attempts to connect that took longer than connect_timeout";
+        Counter UPSTREAM_CX_NONE_HEALTHY "upstream_cx_none_healthy" Count "Sessions for which no endpoint could be connected to";
+        Counter UPSTREAM_CX_IDLE_TIMEOUT "upstream_cx_idle_timeout" Count "Upstream connections closed because nothing moved for idle_timeout";
+        Counter UPSTREAM_CX_RX_BYTES_TOTAL "upstream_cx_rx_bytes_total" Bytes "Bytes read from upstream, counted when the connection ends";
+        Counter UPSTREAM_CX_TX_BYTES_TOTAL "upstream_cx_tx_bytes_total" Bytes "Bytes written upstream, counted when the connection ends";
+        Histogram UPSTREAM_CX_CONNECT_MS "upstream_cx_connect_ms" Milliseconds "How long connecting took";
+        Histogram UPSTREAM_CX_LENGTH_MS "upstream_cx_length_ms" Milliseconds "How long upstream connections stayed open";
+        Counter UPSTREAM_RQ_TOTAL "upstream_rq_total" Count "Requests sent";
+        Counter UPSTREAM_RQ_COMPLETED "upstream_rq_completed" Count "Requests that ended without an error";
+        Histogram UPSTREAM_RQ_TIME "upstream_rq_time_ms" Milliseconds "Request written to last byte of the reply read";
+    }
+    /// One endpoint of a cluster.
+    ClusterEndpoint "cluster.{cluster}.endpoint.{endpoint}" {
+        Counter CX_TOTAL "cx_total" Count "Connections made to this endpoint";
+        Gauge CX_ACTIVE "cx_active" Count "Connections open to this endpoint";
+        Counter CX_CONNECT_FAIL "cx_connect_fail" Count "Attempts to connect to this endpoint that failed";
+    }
+    /// One TCP listener.
+    Tcp "tcp.{listener}" {
+        Counter DOWNSTREAM_CX_TOTAL "downstream_cx_total" Count "Connections accepted";
+        Counter DOWNSTREAM_CX_RX_BYTES_TOTAL "downstream_cx_rx_bytes_total" Bytes "Bytes read from clients";
+        Counter DOWNSTREAM_CX_TX_BYTES_TOTAL "downstream_cx_tx_bytes_total" Bytes "Bytes read from upstream for clients";
+        Counter IDLE_TIMEOUT "idle_timeout" Count "Connections closed because nothing moved for idle_timeout";
+    }
+    /// One Mongo listener: totals, exact whatever was folded.
+    Mongo "mongo.{listener}" {
+        Counter TOTAL "total" Count "Operations that ended, of every command";
+        Counter ERROR "error" Count "Operations that failed: an error reply, a write error, or a connection lost";
+        Counter UNACKNOWLEDGED "unacknowledged" Count "Operations whose client wanted no reply";
+        Counter REPLIES "replies" Count "Replies, each message of an exhaust stream included";
+        Counter UNPAIRED_REPLIES "unpaired_replies" Count "Replies to no request that was seen";
+        Counter EXHAUST_REPLIES "exhaust_replies" Count "Replies after which the server sends another without being asked";
+        Counter AWAITABLE_HELLO "awaitable_hello" Count "Hellos that the server may hold; kept out of all percentiles";
+        Counter CURSOR_WAITS "cursor_waits" Count "getMores on change streams and tailable cursors; kept out of all percentiles";
+        Counter DECODING_ERROR "decoding_error" Count "Connections that are no longer decoded; their bytes still pass";
+        Counter OP_MSG "op_msg" Count "OP_MSG messages";
+        Counter OP_COMPRESSED "op_compressed" Count "OP_COMPRESSED messages; what is inside is counted too";
+        Counter OP_QUERY "op_query" Count "OP_QUERY messages";
+        Counter OP_REPLY "op_reply" Count "OP_REPLY messages";
+        Counter OP_GET_MORE "op_get_more" Count "OP_GET_MORE messages";
+        Counter OP_INSERT "op_insert" Count "OP_INSERT messages";
+        Counter OP_UPDATE "op_update" Count "OP_UPDATE messages";
+        Counter OP_DELETE "op_delete" Count "OP_DELETE messages";
+        Counter OP_KILL_CURSORS "op_kill_cursors" Count "OP_KILL_CURSORS messages";
+        Counter OP_COMMAND "op_command" Count "OP_COMMAND messages";
+        Counter OP_COMMAND_REPLY "op_command_reply" Count "OP_COMMANDREPLY messages";
+        Counter OP_UNKNOWN "op_unknown" Count "Messages with an opcode that is not known";
+        Gauge OP_QUERY_ACTIVE "op_query_active" Count "Operations that wait for a reply";
+        Counter OP_QUERY_TAILABLE_CURSOR "op_query_tailable_cursor" Count "Finds with tailable";
+        Counter OP_QUERY_NO_CURSOR_TIMEOUT "op_query_no_cursor_timeout" Count "Finds with noCursorTimeout";
+        Counter OP_QUERY_AWAIT_DATA "op_query_await_data" Count "Finds with awaitData";
+        Counter OP_QUERY_EXHAUST "op_query_exhaust" Count "Finds that allow an exhaust stream";
+        Counter OP_QUERY_NO_MAX_TIME "op_query_no_max_time" Count "Finds without maxTimeMS";
+        Counter OP_QUERY_SCATTER_GET "op_query_scatter_get" Count "Queries whose filter has no _id";
+        Counter OP_QUERY_MULTI_GET "op_query_multi_get" Count "Queries for several _id";
+        Counter OP_REPLY_CURSOR_NOT_FOUND "op_reply_cursor_not_found" Count "Replies that a cursor is unknown";
+        Counter OP_REPLY_QUERY_FAILURE "op_reply_query_failure" Count "OP_REPLY messages with the QueryFailure flag";
+        Counter OP_REPLY_VALID_CURSOR "op_reply_valid_cursor" Count "Replies with a cursor that is still open";
+        Counter CX_DESTROY_LOCAL_WITH_ACTIVE_RQ "cx_destroy_local_with_active_rq" Count "Connections the proxy closed with an operation under way";
+        Counter CX_DESTROY_REMOTE_WITH_ACTIVE_RQ "cx_destroy_remote_with_active_rq" Count "Connections a peer closed with an operation under way";
+        Counter CX_DRAIN_CLOSE "cx_drain_close" Count "Connections closed between two operations because the process drains";
+        Counter DOCUMENTS_RETURNED "documents_returned" Documents "Documents in replies";
+        Counter DOCUMENTS_WRITTEN "documents_written" Documents "Documents inserted, changed or deleted, as the server says; as sent when unacknowledged";
+        Counter CURSORS_OPENED "cursors_opened" Count "Cursors that a first reply left open";
+        Counter CURSORS_CLOSED "cursors_closed" Count "Cursors used up or killed";
+        Counter CURSORS_TIMED_OUT "cursors_timed_out" Count "Cursors the server no longer knew, or must have ended by its own timeout";
+        Gauge CURSORS_OPEN "cursors_open" Count "Cursors open";
+        Counter TXN_STARTED "txn_started" Count "Transactions begun";
+        Counter TXN_COMMITTED "txn_committed" Count "Transactions committed";
+        Counter TXN_ABORTED "txn_aborted" Count "Transactions aborted, by the client or by an error";
+        Counter TXN_TIMED_OUT "txn_timed_out" Count "Transactions whose end was not seen in two minutes";
+        Gauge TXN_OPEN "txn_open" Count "Transactions open";
+        Histogram TXN_TIME_MS "txn_time_ms" Milliseconds "First command of a transaction to its commit or abort";
+        Histogram TOTAL_TIME_MS "total_time_ms" Milliseconds "First byte of the request read to last byte of the reply written";
+        Histogram UPSTREAM_TIME_MS "upstream_time_ms" Milliseconds "Request written to last byte of the reply read";
+        Histogram ADDED_TIME_MS "added_time_ms" Milliseconds "What the proxy added: total minus upstream";
+        Histogram REQUEST_SIZE "request_size" Bytes "Requests on the wire";
+        Histogram REPLY_SIZE "reply_size" Bytes "Replies on the wire";
+    }
+    /// Why connections of a Mongo listener are no longer decoded.
+    MongoDecodingError "mongo.{listener}.decoding_error.{reason}" {
+        Counter TOTAL "total" Count "Connections that are no longer decoded for this reason";
+    }
+    /// One compressor at a Mongo listener.
+    MongoCompression "mongo.{listener}.compression.{compressor}" {
+        Counter MESSAGES "messages" Count "Compressed messages, both ways";
+        Counter COMPRESSED_BYTES "compressed_bytes" Bytes "Their bytes on the wire";
+        Counter UNCOMPRESSED_BYTES "uncompressed_bytes" Bytes "Their bytes before compression, as they claim";
+        Counter OVER_BUDGET "over_budget" Count "Messages too large to be inflated for statistics; only their beginning was seen";
+    }
+    /// One command.
+    MongoCommand "mongo.{listener}.cmd.{cmd}" caps (1, Commands) {
+        Counter TOTAL "total" Count "Operations that ended";
+        Counter ERROR "error" Count "Operations that failed";
+        Counter UNACKNOWLEDGED "unacknowledged" Count "Operations whose client wanted no reply";
+        Histogram REQUEST_SIZE "request_size" Bytes "Requests on the wire";
+        Histogram REPLY_SIZE "reply_size" Bytes "Replies on the wire";
+        Histogram REPLY_NUM_DOCS "reply_num_docs" Documents "Documents in the reply";
+        Histogram REPLY_TIME_MS "reply_time_ms" Milliseconds "Request written to last byte of the reply read";
+        Histogram TOTAL_TIME_MS "total_time_ms" Milliseconds "First byte of the request read to last byte of the reply written";
+        Histogram ADDED_TIME_MS "added_time_ms" Milliseconds "What the proxy added: total minus upstream";
+    }
+    /// One collection, by its full name; every command on it.
+    MongoCollection "mongo.{listener}.collection.{collection}.query" caps (1, Collections) {
+        Counter TOTAL "total" Count "Operations that ended, of every command";
+        Counter ERROR "error" Count "Operations that failed";
+        Counter SCATTER_GET "scatter_get" Count "Queries whose filter has no _id";
+        Counter MULTI_GET "multi_get" Count "Queries for several _id";
+        Counter DOCUMENTS_WRITTEN "documents_written" Documents "Documents inserted, changed or deleted";
+        Histogram REPLY_SIZE "reply_size" Bytes "Replies on the wire";
+        Histogram REPLY_NUM_DOCS "reply_num_docs" Documents "Documents in the reply";
+        Histogram REPLY_TIME_MS "reply_time_ms" Milliseconds "Request written to last byte of the reply read";
+    }
+    /// One call site on one collection; every command.
+    MongoCallsite "mongo.{listener}.collection.{collection}.callsite.{callsite}.query" caps (1, Collections) (2, CallSites) {
+        Counter TOTAL "total" Count "Operations that ended, of every command";
+        Counter ERROR "error" Count "Operations that failed";
+        Counter SCATTER_GET "scatter_get" Count "Queries whose filter has no _id";
+        Counter MULTI_GET "multi_get" Count "Queries for several _id";
+        Histogram REPLY_SIZE "reply_size" Bytes "Replies on the wire";
+        Histogram REPLY_NUM_DOCS "reply_num_docs" Documents "Documents in the reply";
+        Histogram REPLY_TIME_MS "reply_time_ms" Milliseconds "Request written to last byte of the reply read";
+    }
+    /// One application, by the name it gives in its handshake.
+    MongoApp "mongo.{listener}.app.{app}" caps (1, Applications) {
+        Counter CX_TOTAL "cx_total" Count "Connections that named it";
+        Gauge CX_ACTIVE "cx_active" Count "Its connections that are open";
+        Counter TOTAL "total" Count "Its operations that ended";
+        Counter ERROR "error" Count "Its operations that failed";
+        Histogram REPLY_TIME_MS "reply_time_ms" Milliseconds "Request written to last byte of the reply read";
+    }
+    /// One driver, by the name it gives in its handshake.
+    MongoDriver "mongo.{listener}.driver.{driver}" caps (1, Drivers) {
+        Counter CX_TOTAL "cx_total" Count "Connections that named it";
+    }
+    /// One error code of the server.
+    MongoError "mongo.{listener}.error.{code}" caps (1, ErrorCodes) {
+        Counter TOTAL "total" Count "Operations that failed with this code; of several write errors the first";
+    }
+    /// The process.
+    Server "server" {
+        Gauge UPTIME "uptime" Seconds "Since the process started";
+        Gauge LIVE "live" Count "1 while traffic is accepted, 0 while draining";
+        Gauge STATE "state" Count "0 live, 1 draining";
+        Gauge CONCURRENCY "concurrency" Count "Worker threads";
+        Gauge TOTAL_CONNECTIONS "total_connections" Count "Sessions over all listeners";
+        Gauge MEMORY_PHYSICAL_SIZE "memory_physical_size" Bytes "Resident memory";
+    }
+    /// Reloads of the config.
+    ServerConfig "server.config" {
+        Counter RELOAD_SUCCESS "reload_success" Count "Reloads that were taken over";
+        Counter RELOAD_FAILURE "reload_failure" Count "Reloads that changed nothing";
+    }
+    /// The statistics themselves.
+    StatsSelf "stats" {
+        Gauge SERIES "series" Count "Series that exist";
+        Counter STATSD_SENT "statsd_sent" Count "Lines given to statsd";
+        Counter STATSD_DROPPED "statsd_dropped" Count "Lines statsd did not take";
+        Counter STALE_SHARDS "stale_shards" Count "Times a worker was too busy to hand its histograms over in time";
+    }
+    /// What was folded into `_other`.
+    StatsFolded "stats.folded.{label}" {
+        Counter TOTAL "total" Count "Times a name beyond the limit was looked up, and `_other` was taken in its place";
+    }
+}
+
+/// The place of a metric among those of its sort: histograms are numbered apart.
+const fn place(metrics: &[Metric], name: &str) -> usize {
+    let mut cells = 0;
+    let mut histograms = 0;
+    let mut i = 0;
+    while i < metrics.len() {
+        let is_histogram = matches!(metrics[i].kind, Kind::Histogram);
+        if same(metrics[i].name, name) {
+            return if is_histogram { histograms } else { cells };
+        }
+        if is_histogram {
+            histograms += 1;
+        } else {
+            cells += 1;
+        }
+        i += 1;
+    }
+    0
+}
+
+const fn same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut i = 0;
+    while i < a.len() {
+        if a[i] != b[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+impl ScopeRow {
+    /// The names of its labels, in the order of the placeholders.
+    pub fn labels(&self) -> impl Iterator<Item = &'static str> {
+        self.prefix
+            .split('.')
+            .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+    }
+
+    /// How many counters and gauges it has.
+    pub fn cells(&self) -> usize {
+        self.metrics.len() - self.histograms()
+    }
+
+    /// How many histograms it has.
+    pub fn histograms(&self) -> usize {
+        self.metrics
+            .iter()
+            .filter(|metric| metric.kind == Kind::Histogram)
+            .count()
+    }
+}

@@ -1,0 +1,4 @@
+//! The same numbers for other programs.
+
+pub mod prometheus;
+pub mod statsd;

@@ -1,0 +1,153 @@
+//! A cluster: a named set of endpoints with its policy, shared by all workers.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::config::ClusterConfig;
+
+/// A named set of endpoints.
+pub struct Cluster {
+    /// Its name in the config and in every stat.
+    pub name: String,
+    /// Its endpoints, in the order of the config. Never empty: the config refuses that.
+    pub endpoints: Vec<Arc<Endpoint>>,
+    /// How long one attempt to connect may take.
+    pub connect_timeout: Duration,
+}
+
+/// One address of a cluster.
+pub struct Endpoint {
+    /// Host and port as written; its name in every stat.
+    pub name: String,
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// What the host name stands for now; empty until a name was looked up.
+    addresses: ArcSwap<Vec<SocketAddr>>,
+    /// Connections open to it from all workers. Touched when one opens or ends, never per request.
+    active: AtomicUsize,
+}
+
+impl Cluster {
+    /// A cluster as configured. Names are looked up later, by [`super::discovery`].
+    pub fn new(config: &ClusterConfig) -> Self {
+        let endpoints = config
+            .endpoints
+            .iter()
+            .map(|endpoint| Arc::new(Endpoint::new(endpoint.host.clone(), endpoint.port)))
+            .collect();
+        Self {
+            name: config.name.clone(),
+            endpoints,
+            connect_timeout: config.connect_timeout,
+        }
+    }
+
+    /// The endpoint with the fewest connections, among those `tried` does not name; the earlier
+    /// one of equals.
+    pub fn least_connected(&self, tried: &[usize]) -> Option<(usize, &Arc<Endpoint>)> {
+        self.endpoints
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| !tried.contains(index))
+            .min_by_key(|(_, endpoint)| endpoint.active())
+    }
+}
+
+impl Endpoint {
+    fn new(host: String, port: u16) -> Self {
+        let literal = host.parse::<IpAddr>().ok();
+        let name = match literal {
+            Some(IpAddr::V6(_)) => format!("[{host}]:{port}"),
+            _ => format!("{host}:{port}"),
+        };
+        let known = literal
+            .map(|ip| SocketAddr::new(ip, port))
+            .into_iter()
+            .collect();
+        Self {
+            name,
+            host,
+            port,
+            addresses: ArcSwap::from_pointee(known),
+            active: AtomicUsize::new(0),
+        }
+    }
+
+    /// True when the host is a name that has to be looked up.
+    pub fn is_named(&self) -> bool {
+        self.host.parse::<IpAddr>().is_err()
+    }
+
+    /// The addresses to try, in order.
+    pub fn addresses(&self) -> Arc<Vec<SocketAddr>> {
+        self.addresses.load_full()
+    }
+
+    /// Takes over what a look-up found.
+    pub fn set_addresses(&self, found: Vec<SocketAddr>) {
+        self.addresses.store(Arc::new(found));
+    }
+
+    /// Connections open now.
+    pub fn active(&self) -> usize {
+        self.active.load(Ordering::Relaxed)
+    }
+
+    /// Counts one connection until the returned guard is dropped.
+    pub fn occupy(self: &Arc<Self>) -> Occupied {
+        self.active.fetch_add(1, Ordering::Relaxed);
+        Occupied(Arc::clone(self))
+    }
+}
+
+/// One connection's share of its endpoint's load.
+pub struct Occupied(Arc<Endpoint>);
+
+impl Drop for Occupied {
+    fn drop(&mut self) {
+        self.0.active.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cluster(hosts: &[&str]) -> Cluster {
+        Cluster {
+            name: "c".into(),
+            endpoints: hosts
+                .iter()
+                .map(|host| Arc::new(Endpoint::new((*host).into(), 1)))
+                .collect(),
+            connect_timeout: Duration::from_secs(1),
+        }
+    }
+
+    #[test]
+    fn the_least_connected_endpoint_is_chosen_and_tried_ones_are_left_out() {
+        let cluster = cluster(&["127.0.0.1", "127.0.0.2", "127.0.0.3"]);
+        let first = cluster.endpoints[0].occupy();
+        let _second = cluster.endpoints[1].occupy();
+        assert_eq!(cluster.least_connected(&[]).unwrap().0, 2);
+        assert_eq!(cluster.least_connected(&[2]).unwrap().0, 0);
+        drop(first);
+        assert_eq!(cluster.least_connected(&[]).unwrap().0, 0);
+        assert!(cluster.least_connected(&[0, 1, 2]).is_none());
+    }
+
+    #[test]
+    fn a_literal_address_needs_no_look_up() {
+        assert_eq!(
+            *Endpoint::new("::1".into(), 27017).addresses(),
+            ["[::1]:27017".parse().unwrap()]
+        );
+        assert!(Endpoint::new("mongo-1".into(), 27017).is_named());
+    }
+}

@@ -1,0 +1,127 @@
+//! One upstream connection for one session: choose an endpoint, connect, try another.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::cluster::{Cluster, Endpoint, Occupied};
+use crate::stats::{Cluster as ClusterStat, ClusterEndpoint, Scope};
+
+/// Endpoints tried for one session before it is given up: the first and three more, as HAProxy's
+/// `retries 3` with `option redispatch` does.
+const MAX_ATTEMPTS: usize = 4;
+
+/// A connection, and its share of the endpoint's load until it is dropped.
+pub struct Connected {
+    /// The socket, with Nagle's algorithm off.
+    pub stream: TcpStream,
+    /// Which endpoint of the cluster it goes to.
+    pub endpoint: usize,
+    /// When the connection was there.
+    pub since: Instant,
+    /// The share itself.
+    pub occupied: Occupied,
+}
+
+/// Why no connection could be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// A host name is not known (yet).
+    #[error("no address is known for {0}")]
+    NoAddress(String),
+    /// The system refused.
+    #[error("{endpoint}: {source}")]
+    Refused {
+        /// The endpoint's name.
+        endpoint: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The cluster's `connect_timeout` passed.
+    #[error("{0}: no answer within connect_timeout")]
+    TimedOut(String),
+}
+
+/// Connects to the endpoint with the fewest connections, and to the next when that fails.
+///
+/// # Errors
+/// The last attempt's error, when every attempt failed.
+pub async fn connect(
+    cluster: &Cluster,
+    stats: &Scope<ClusterStat>,
+    endpoint_stats: &[Scope<ClusterEndpoint>],
+) -> Result<Connected, ConnectError> {
+    let mut tried = Vec::new();
+    let mut last = ConnectError::NoAddress(cluster.name.clone());
+    while tried.len() < MAX_ATTEMPTS {
+        let Some((index, endpoint)) = cluster.least_connected(&tried) else {
+            break;
+        };
+        tried.push(index);
+        let endpoint_stat = endpoint_stats.get(index);
+        let occupied = endpoint.occupy();
+        match attempt(cluster, endpoint, stats).await {
+            Ok(stream) => {
+                return Ok(Connected {
+                    stream,
+                    endpoint: index,
+                    since: Instant::now(),
+                    occupied,
+                });
+            }
+            Err(error) => {
+                stats.inc(match error {
+                    ConnectError::TimedOut(_) => ClusterStat::UPSTREAM_CX_CONNECT_TIMEOUT,
+                    _ => ClusterStat::UPSTREAM_CX_CONNECT_FAIL,
+                });
+                if let Some(stat) = endpoint_stat {
+                    stat.inc(ClusterEndpoint::CX_CONNECT_FAIL);
+                }
+                last = error;
+            }
+        }
+    }
+    stats.inc(ClusterStat::UPSTREAM_CX_NONE_HEALTHY);
+    Err(last)
+}
+
+async fn attempt(
+    cluster: &Cluster,
+    endpoint: &Arc<Endpoint>,
+    stats: &Scope<ClusterStat>,
+) -> Result<TcpStream, ConnectError> {
+    let begun = Instant::now();
+    let addresses = endpoint.addresses();
+    let dial = async {
+        let mut last = None;
+        for address in addresses.iter() {
+            match dial(*address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.map_or_else(
+            || ConnectError::NoAddress(endpoint.name.clone()),
+            |source| ConnectError::Refused {
+                endpoint: endpoint.name.clone(),
+                source,
+            },
+        ))
+    };
+    let stream = timeout(cluster.connect_timeout, dial)
+        .await
+        .unwrap_or_else(|_| Err(ConnectError::TimedOut(endpoint.name.clone())))?;
+    let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    stats.record(ClusterStat::UPSTREAM_CX_CONNECT_MS, micros);
+    Ok(stream)
+}
+
+async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}

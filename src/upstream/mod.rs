@@ -1,0 +1,8 @@
+//! Upstream: clusters, their endpoints, and connections to them.
+
+mod cluster;
+mod connect;
+pub mod discovery;
+
+pub use cluster::{Cluster, Endpoint, Occupied};
+pub use connect::{ConnectError, Connected, connect};
