@@ -38,7 +38,10 @@ impl Recorded {
     /// Adds one value.
     pub fn record(&mut self, value: u64) {
         let value = value.min(MAX_VALUE);
-        self.histogram.saturating_record(value);
+        // It grows to any value up to `MAX_VALUE`; the one error it knows is a value out of range.
+        if self.histogram.record(value).is_err() {
+            return;
+        }
         self.sum = self.sum.saturating_add(value);
         self.min = self.min.min(value);
         self.max = self.max.max(value);

@@ -333,11 +333,3 @@ impl Pool {
             .collect()
     }
 }
-
-#[cfg(test)]
-impl Shard {
-    /// Bytes are hard to count; entries are not.
-    pub(super) fn known_series(&self) -> usize {
-        self.inner.known.borrow().len()
-    }
-}

@@ -41,7 +41,7 @@ impl MongoListener {
         if !self.enabled {
             return;
         }
-        let failed = !matches!(exchange.outcome, Outcome::Success | Outcome::Unacknowledged);
+        let failed = has_failed(exchange);
         let micros = exchange
             .timing
             .filter(|_| exchange.wait == Wait::Work)
