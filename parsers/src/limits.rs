@@ -4,12 +4,12 @@
 /// the 16 KiB by which the server's internal documents may pass their own limit, so that nothing a server accepts is refused here.
 pub(crate) const MAX_MESSAGE_BYTES: u32 = 48_000_000 + 16 * 1024;
 
-/// Depth of documents that are walked. The deepest labelled place is five down (`$query`, pipeline, stage, `$match`, `$comment` document
-/// below the outermost); what lies deeper is skipped by its length and may nest as it likes.
-pub(crate) const WALK_DEPTH: usize = 8;
+/// Depth of documents that are walked. The deepest labelled place has five above it (a legacy command, wrapped in `$query`, with a pipeline, its first stage,
+/// `$match`, and a `$comment` document); what lies deeper is skipped by its length and may nest as it likes.
+pub(crate) const WALK_DEPTH: usize = 6;
 
 /// Longest name that is looked at, in bytes. The longest element name that means something here is `speculativeAuthenticate` (23), the
-/// longest command name of a current server has 40; of a longer one the rest is not looked at.
+/// commands of a current server stay below 48; of a longer one the rest is not looked at.
 pub(crate) const NAME_BYTES: usize = 48;
 
 /// Longest `database.collection`, in bytes: 255 since MongoDB 4.4 ("Naming Restrictions" of the manual).

@@ -28,7 +28,10 @@ pub fn requests(stream: &[u8], sizes: &[usize]) -> Outcome {
         let step = owned(decoder.advance(bytes));
         (step, decoder.retained_bytes())
     });
-    Outcome { between_messages: decoder.is_between_messages(), ..outcome }
+    Outcome {
+        between_messages: decoder.is_between_messages(),
+        ..outcome
+    }
 }
 
 /// Decodes a stream of replies that comes in pieces of these sizes, over and over.
@@ -38,7 +41,10 @@ pub fn replies(stream: &[u8], sizes: &[usize]) -> Outcome {
         let step = owned(decoder.advance(bytes));
         (step, decoder.retained_bytes())
     });
-    Outcome { between_messages: decoder.is_between_messages(), ..outcome }
+    Outcome {
+        between_messages: decoder.is_between_messages(),
+        ..outcome
+    }
 }
 
 /// Decodes a stream of requests in pieces and whole. The first bytes of `data` choose the pieces: a count, then so many sizes.
@@ -58,8 +64,12 @@ pub fn check_replies(data: &[u8]) -> Result<(), String> {
 }
 
 fn check(data: &[u8], decode: fn(&[u8], &[usize]) -> Outcome) -> Result<(), String> {
-    let Some((count, rest)) = data.split_first() else { return Ok(()) };
-    let (sizes, stream) = rest.split_at_checked(usize::from(count % 8)).unwrap_or((&[], rest));
+    let Some((count, rest)) = data.split_first() else {
+        return Ok(());
+    };
+    let (sizes, stream) = rest
+        .split_at_checked(usize::from(count % 8))
+        .unwrap_or((&[], rest));
     let sizes: Vec<usize> = sizes.iter().map(|size| usize::from(*size) + 1).collect();
     let whole = decode(stream, &[]);
     let pieces = decode(stream, &sizes);
@@ -68,9 +78,20 @@ fn check(data: &[u8], decode: fn(&[u8], &[usize]) -> Outcome) -> Result<(), Stri
             return Err(format!("{} bytes are held", outcome.most_retained));
         }
     }
-    let (whole, pieces) = (Outcome { most_retained: 0, ..whole }, Outcome { most_retained: 0, ..pieces });
+    let (whole, pieces) = (
+        Outcome {
+            most_retained: 0,
+            ..whole
+        },
+        Outcome {
+            most_retained: 0,
+            ..pieces
+        },
+    );
     if whole != pieces {
-        return Err(format!("in pieces of {sizes:?}: {pieces:#?}\nwhole: {whole:#?}"));
+        return Err(format!(
+            "in pieces of {sizes:?}: {pieces:#?}\nwhole: {whole:#?}"
+        ));
     }
     Ok(())
 }
@@ -80,19 +101,32 @@ type OwnedStep = Step<String>;
 fn owned<M: Debug>(step: Step<M>) -> OwnedStep {
     match step {
         Step::NeedMore => Step::NeedMore,
-        Step::Message { consumed, message } => Step::Message { consumed, message: format!("{message:?}") },
+        Step::Message { consumed, message } => Step::Message {
+            consumed,
+            message: format!("{message:?}"),
+        },
         Step::Malformed(reason) => Step::Malformed(reason),
     }
 }
 
 /// Feeds a stream in pieces; no sizes mean one piece.
-fn run(stream: &[u8], sizes: &[usize], mut advance: impl FnMut(&[u8]) -> (OwnedStep, usize)) -> Outcome {
-    let mut outcome =
-        Outcome { messages: Vec::new(), malformed: None, between_messages: false, most_retained: 0 };
+fn run(
+    stream: &[u8],
+    sizes: &[usize],
+    mut advance: impl FnMut(&[u8]) -> (OwnedStep, usize),
+) -> Outcome {
+    let mut outcome = Outcome {
+        messages: Vec::new(),
+        malformed: None,
+        between_messages: false,
+        most_retained: 0,
+    };
     let mut sizes = sizes.iter().cycle();
     let mut left = stream;
     while !left.is_empty() {
-        let size = sizes.next().map_or(left.len(), |size| (*size).clamp(1, left.len()));
+        let size = sizes
+            .next()
+            .map_or(left.len(), |size| (*size).clamp(1, left.len()));
         let (mut piece, after) = left.split_at(size);
         left = after;
         loop {
@@ -102,7 +136,9 @@ fn run(stream: &[u8], sizes: &[usize], mut advance: impl FnMut(&[u8]) -> (OwnedS
                 Step::NeedMore => break,
                 Step::Message { consumed, message } => {
                     piece = piece.get(consumed..).unwrap_or_default();
-                    outcome.messages.push((stream.len() - left.len() - piece.len(), message));
+                    outcome
+                        .messages
+                        .push((stream.len() - left.len() - piece.len(), message));
                 }
                 Step::Malformed(reason) => {
                     outcome.malformed = Some(reason);

@@ -21,7 +21,7 @@ const CHECKSUM_BYTES: u32 = 4;
 pub(super) struct Body<L: Labels> {
     pub(super) labels: L,
     pub(super) captures: Captures,
-    reader: Reader,
+    pub(super) reader: Reader,
     walker: Walker<L>,
     stage: Stage,
     /// Bytes of the body that have been read.

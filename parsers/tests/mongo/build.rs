@@ -27,7 +27,10 @@ pub(crate) fn bytes(document: &Document) -> Vec<u8> {
 /// A message of any kind, request 7 in answer to 5.
 pub(crate) fn message(opcode: i32, body: &[u8]) -> Vec<u8> {
     let length = 16 + body.len() as i32;
-    let head: Vec<u8> = [length, 7, 5, opcode].iter().flat_map(|field| field.to_le_bytes()).collect();
+    let head: Vec<u8> = [length, 7, 5, opcode]
+        .iter()
+        .flat_map(|field| field.to_le_bytes())
+        .collect();
     [&head, body].concat()
 }
 
@@ -36,7 +39,11 @@ pub(crate) fn op_msg(flags: u32, sections: &[Vec<u8>]) -> Vec<u8> {
 }
 
 pub(crate) fn msg_body(flags: u32, sections: &[Vec<u8>]) -> Vec<u8> {
-    let checksum: &[u8] = if flags & CHECKSUM != 0 { &[1, 2, 3, 4] } else { &[] };
+    let checksum: &[u8] = if flags & CHECKSUM != 0 {
+        &[1, 2, 3, 4]
+    } else {
+        &[]
+    };
     [flags.to_le_bytes().as_slice(), &sections.concat(), checksum].concat()
 }
 
@@ -52,7 +59,13 @@ pub(crate) fn body(document: &Document) -> Vec<u8> {
 pub(crate) fn sequence(name: &str, documents: &[Document]) -> Vec<u8> {
     let documents: Vec<u8> = documents.iter().flat_map(bytes).collect();
     let length = 4 + name.len() as i32 + 1 + documents.len() as i32;
-    [&[1], length.to_le_bytes().as_slice(), &cstring(name), &documents].concat()
+    [
+        &[1],
+        length.to_le_bytes().as_slice(),
+        &cstring(name),
+        &documents,
+    ]
+    .concat()
 }
 
 pub(crate) fn trace(document: &Document) -> Vec<u8> {
@@ -93,11 +106,25 @@ pub(crate) fn compress(compressor: u8, data: &[u8]) -> Vec<u8> {
 pub(crate) fn compressed(compressor: u8, message: &[u8]) -> Vec<u8> {
     let opcode = i32::from_le_bytes(message[12..16].try_into().unwrap());
     let body = &message[16..];
-    op_compressed(opcode, body.len() as i32, compressor, &compress(compressor, body))
+    op_compressed(
+        opcode,
+        body.len() as i32,
+        compressor,
+        &compress(compressor, body),
+    )
 }
 
 pub(crate) fn op_compressed(opcode: i32, claimed: i32, compressor: u8, data: &[u8]) -> Vec<u8> {
-    message(OP_COMPRESSED, &[&int32(opcode), int32(claimed).as_slice(), &[compressor], data].concat())
+    message(
+        OP_COMPRESSED,
+        &[
+            &int32(opcode),
+            int32(claimed).as_slice(),
+            &[compressor],
+            data,
+        ]
+        .concat(),
+    )
 }
 
 /// Decodes one whole message and looks at it.

@@ -1,6 +1,11 @@
 //! Promises of the MongoDB decoders.
 // Helpers of tests stop where they meet something unexpected, like tests themselves.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 mod build;
 mod compressed;
@@ -8,8 +13,8 @@ mod hostile;
 mod large;
 mod legacy;
 mod properties;
-mod replies;
 mod replay;
+mod replies;
 mod requests;
 mod samples;
 mod splits;

@@ -55,41 +55,149 @@ pub(crate) fn every_type() -> Document {
 }
 
 pub(crate) fn legacy_query(namespace: &str, flags: i32, query: &Document) -> Vec<u8> {
-    let body = [int32(flags), cstring(namespace), int32(0), int32(-1), bytes(query)];
+    let body = [
+        int32(flags),
+        cstring(namespace),
+        int32(0),
+        int32(-1),
+        bytes(query),
+    ];
     message(OP_QUERY, &body.concat())
 }
 
 pub(crate) fn legacy_reply(flags: i32, cursor: i64, documents: &[Document]) -> Vec<u8> {
-    let head = [int32(flags), int64(cursor), int32(0), int32(documents.len() as i32)];
-    message(OP_REPLY, &[head.concat(), documents.iter().flat_map(bytes).collect()].concat())
+    let head = [
+        int32(flags),
+        int64(cursor),
+        int32(0),
+        int32(documents.len() as i32),
+    ];
+    message(
+        OP_REPLY,
+        &[head.concat(), documents.iter().flat_map(bytes).collect()].concat(),
+    )
 }
 
 pub(crate) fn requests() -> Vec<Vec<u8>> {
-    let items: Vec<Document> = (0..5).map(|id| doc! { "_id": id, "name": "x".repeat(id as usize) }).collect();
+    let items: Vec<Document> = (0..5)
+        .map(|id| doc! { "_id": id, "name": "x".repeat(id as usize) })
+        .collect();
     let mut every = doc! { "aggregate": "carts", "pipeline": [{ "$match": { "$comment": "match.comment", "a": 1 } }], "cursor": { "batchSize": 3 } };
     every.extend(every_type());
     let messages = vec![
         command(&find()),
         command(&hello()),
         command(&with_session(every)),
-        op_msg(CHECKSUM | EXHAUST, &[trace(&doc! { "otel": { "traceparent": PARENT } }), body(&with_session(doc! { "getMore": 123_456_789_012i64, "collection": "carts", "batchSize": 5.0 }))]),
-        op_msg(0, &[sequence("documents", &items), body(&with_session(doc! { "insert": "items", "ordered": true, "txnNumber": 1i64, "startTransaction": true, "autocommit": false }))]),
-        op_msg(MORE_TO_COME, &[body(&with_session(doc! { "update": "items", "updates": [{ "q": { "_id": 1 }, "u": { "$set": { "a": 1 } } }, { "q": {}, "u": {} }] }))]),
-        op_msg(0, &[body(&with_session(doc! { "bulkWrite": 1 })), sequence("ops", &items), sequence("nsInfo", &[doc! { "ns": "orders.items" }])]),
-        command(&with_session(doc! { "killCursors": "carts", "cursors": [1i64, 2i64, 3i64] })),
-        command(&with_session(doc! { "count": "carts", "query": { "_id": { "$gt": 3 } }, "comment": { "callingFunction": "cart.count", "text": "no", "traceparent": PARENT } })),
-        command(&with_session(doc! { "aggregate": 1, "pipeline": [{ "$changeStream": {} }], "cursor": {}, "comment": format!("watch,traceparent='{PARENT}'") })),
-        command(&with_session(doc! { "explain": { "find": "carts", "filter": {} }, "verbosity": "queryPlanner", "comment": r#"{"callingFunction":"App\\Explain::run"}"# })),
-        command(&doc! { "saslStart": 1, "mechanism": "SCRAM-SHA-256", "payload": bson::Binary { subtype: BinarySubtype::Generic, bytes: b"n,,n=user,r=nonce".to_vec() }, "$db": "admin" }),
-        legacy_query("admin.$cmd", 0, &doc! { "isMaster": 1, "helloOk": true, "client": { "driver": { "name": "nodejs", "version": "7.9.0" } } }),
-        legacy_query("admin.$cmd", 4, &doc! { "$query": { "ping": 1 }, "$readPreference": { "mode": "nearest" } }),
-        legacy_query("orders.carts.old", 0b111_0010, &doc! { "$query": { "_id": { "$in": [1, 2] } }, "$comment": "old.find" }),
-        message(OP_GET_MORE, &[int32(0), cstring("orders.carts"), int32(10), int64(77)].concat()),
-        message(OP_INSERT, &[int32(0), cstring("orders.items"), items.iter().flat_map(bytes).collect()].concat()),
-        message(OP_UPDATE, &[int32(0), cstring("orders.items"), int32(0), bytes(&doc! { "_id": 1 }), bytes(&doc! { "a": 1 })].concat()),
-        message(OP_DELETE, &[int32(0), cstring("orders.items"), int32(0), bytes(&doc! { "_id": 1 })].concat()),
-        message(OP_KILL_CURSORS, &[int32(0), int32(2), int64(1), int64(2)].concat()),
-        message(OP_COMMAND, &[cstring("orders"), cstring("ping"), bytes(&doc! {}), bytes(&doc! { "ping": 1 })].concat()),
+        op_msg(
+            CHECKSUM | EXHAUST,
+            &[
+                trace(&doc! { "otel": { "traceparent": PARENT } }),
+                body(&with_session(
+                    doc! { "getMore": 123_456_789_012i64, "collection": "carts", "batchSize": 5.0 },
+                )),
+            ],
+        ),
+        op_msg(
+            0,
+            &[
+                sequence("documents", &items),
+                body(&with_session(
+                    doc! { "insert": "items", "ordered": true, "txnNumber": 1i64, "startTransaction": true, "autocommit": false },
+                )),
+            ],
+        ),
+        op_msg(
+            MORE_TO_COME,
+            &[body(&with_session(
+                doc! { "update": "items", "updates": [{ "q": { "_id": 1 }, "u": { "$set": { "a": 1 } } }, { "q": {}, "u": {} }] },
+            ))],
+        ),
+        op_msg(
+            0,
+            &[
+                body(&with_session(doc! { "bulkWrite": 1 })),
+                sequence("ops", &items),
+                sequence("nsInfo", &[doc! { "ns": "orders.items" }]),
+            ],
+        ),
+        command(&with_session(
+            doc! { "killCursors": "carts", "cursors": [1i64, 2i64, 3i64] },
+        )),
+        command(&with_session(
+            doc! { "count": "carts", "query": { "_id": { "$gt": 3 } }, "comment": { "callingFunction": "cart.count", "text": "no", "traceparent": PARENT } },
+        )),
+        command(&with_session(
+            doc! { "aggregate": 1, "pipeline": [{ "$changeStream": {} }], "cursor": {}, "comment": format!("watch,traceparent='{PARENT}'") },
+        )),
+        command(&with_session(
+            doc! { "explain": { "find": "carts", "filter": {} }, "verbosity": "queryPlanner", "comment": r#"{"callingFunction":"App\\Explain::run"}"# },
+        )),
+        command(
+            &doc! { "saslStart": 1, "mechanism": "SCRAM-SHA-256", "payload": bson::Binary { subtype: BinarySubtype::Generic, bytes: b"n,,n=user,r=nonce".to_vec() }, "$db": "admin" },
+        ),
+        legacy_query(
+            "admin.$cmd",
+            0,
+            &doc! { "isMaster": 1, "helloOk": true, "client": { "driver": { "name": "nodejs", "version": "7.9.0" } } },
+        ),
+        legacy_query(
+            "admin.$cmd",
+            4,
+            &doc! { "$query": { "ping": 1 }, "$readPreference": { "mode": "nearest" } },
+        ),
+        legacy_query(
+            "orders.carts.old",
+            0b111_0010,
+            &doc! { "$query": { "_id": { "$in": [1, 2] } }, "$comment": "old.find" },
+        ),
+        message(
+            OP_GET_MORE,
+            &[int32(0), cstring("orders.carts"), int32(10), int64(77)].concat(),
+        ),
+        message(
+            OP_INSERT,
+            &[
+                int32(0),
+                cstring("orders.items"),
+                items.iter().flat_map(bytes).collect(),
+            ]
+            .concat(),
+        ),
+        message(
+            OP_UPDATE,
+            &[
+                int32(0),
+                cstring("orders.items"),
+                int32(0),
+                bytes(&doc! { "_id": 1 }),
+                bytes(&doc! { "a": 1 }),
+            ]
+            .concat(),
+        ),
+        message(
+            OP_DELETE,
+            &[
+                int32(0),
+                cstring("orders.items"),
+                int32(0),
+                bytes(&doc! { "_id": 1 }),
+            ]
+            .concat(),
+        ),
+        message(
+            OP_KILL_CURSORS,
+            &[int32(0), int32(2), int64(1), int64(2)].concat(),
+        ),
+        message(
+            OP_COMMAND,
+            &[
+                cstring("orders"),
+                cstring("ping"),
+                bytes(&doc! {}),
+                bytes(&doc! { "ping": 1 }),
+            ]
+            .concat(),
+        ),
         message(2014, b"anything"),
         message(2015, b""),
     ];
@@ -97,7 +205,9 @@ pub(crate) fn requests() -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn cursor_reply(documents: i32) -> Document {
-    let batch: Vec<Document> = (0..documents).map(|id| doc! { "_id": id, "total": 12.5, "state": "open" }).collect();
+    let batch: Vec<Document> = (0..documents)
+        .map(|id| doc! { "_id": id, "total": 12.5, "state": "open" })
+        .collect();
     doc! { "cursor": { "firstBatch": batch, "id": 987_654_321_098i64, "ns": "orders.carts" }, "ok": 1.0 }
 }
 
@@ -122,13 +232,24 @@ pub(crate) fn replies() -> Vec<Vec<u8>> {
     let messages = vec![
         command(&cursor_reply(1)),
         command(&cursor_reply(11)),
-        op_msg(MORE_TO_COME, &[body(&doc! { "cursor": { "id": 5i64, "ns": "a.b", "nextBatch": [] }, "ok": 1i64 })]),
+        op_msg(
+            MORE_TO_COME,
+            &[body(
+                &doc! { "cursor": { "id": 5i64, "ns": "a.b", "nextBatch": [] }, "ok": 1i64 },
+            )],
+        ),
         op_msg(CHECKSUM, &[body(&write_error_reply())]),
         command(&error_reply()),
         command(&every),
-        command(&doc! { "cursorsKilled": [1i64, 2i64], "cursorsNotFound": [], "cursorsAlive": [], "cursorsUnknown": [], "ok": 1 }),
+        command(
+            &doc! { "cursorsKilled": [1i64, 2i64], "cursorsNotFound": [], "cursorsAlive": [], "cursorsUnknown": [], "ok": 1 },
+        ),
         command(&doc! { "ok": 0, "code": 43, "codeName": "CursorNotFound" }),
-        legacy_reply(8, 0, &[doc! { "ismaster": true, "maxWireVersion": 25, "ok": 1.0 }]),
+        legacy_reply(
+            8,
+            0,
+            &[doc! { "ismaster": true, "maxWireVersion": 25, "ok": 1.0 }],
+        ),
         legacy_reply(0, 44, &[doc! { "a": 1 }, doc! { "b": 2 }]),
         legacy_reply(0b11, 0, &[doc! { "$err": "gone", "code": 43 }]),
         legacy_reply(1, 0, &[]),
@@ -143,7 +264,9 @@ fn with_compressed(messages: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     let packed: Vec<Vec<u8>> = messages
         .iter()
         .take(5)
-        .flat_map(|plain| [NOOP, SNAPPY, ZLIB, ZSTD].map(|compressor| compressed(compressor, plain)))
+        .flat_map(|plain| {
+            [NOOP, SNAPPY, ZLIB, ZSTD].map(|compressor| compressed(compressor, plain))
+        })
         .collect();
     [messages, packed].concat()
 }

@@ -5,14 +5,19 @@ use narrows_parsers::replay::{self, Outcome};
 
 type Decode = fn(&[u8], &[usize]) -> Outcome;
 
-const DIRECTIONS: [(Decode, fn() -> Vec<Vec<u8>>); 2] =
-    [(replay::requests, samples::requests), (replay::replies, samples::replies)];
+const DIRECTIONS: [(Decode, fn() -> Vec<Vec<u8>>); 2] = [
+    (replay::requests, samples::requests),
+    (replay::replies, samples::replies),
+];
 
 fn same(stream: &[u8], sizes: &[usize], decode: Decode, whole: &Outcome) {
     let pieces = decode(stream, sizes);
     assert_eq!(pieces.messages, whole.messages, "pieces of {sizes:?}");
     assert_eq!(pieces.malformed, whole.malformed, "pieces of {sizes:?}");
-    assert_eq!(pieces.between_messages, whole.between_messages, "pieces of {sizes:?}");
+    assert_eq!(
+        pieces.between_messages, whole.between_messages,
+        "pieces of {sizes:?}"
+    );
 }
 
 #[test]
