@@ -36,9 +36,10 @@ pub(crate) const MODE_BYTES: u16 = 32;
 /// Longest code name of an error, in bytes. The longest in the server's `error_codes.yml` is below 80.
 pub(crate) const CODE_NAME_BYTES: u16 = 96;
 
-/// Compressed bytes of a message that are kept in order to inflate them. The labels stand at the front of a request, and a reply that
-/// is longer than this compressed is reported as incomplete.
-pub(crate) const COMPRESSED_BYTES: usize = 64 * 1024;
+/// Compressed bytes of a message that are kept in order to inflate them: one zstd block of the greatest size (128 KiB, RFC 8878 section
+/// 3.1.1.2.4) with its headers, since of less than a block nothing can be decoded. The labels stand at the front of a request; a
+/// reply that is longer than this compressed is reported as incomplete.
+pub(crate) const COMPRESSED_BYTES: usize = 128 * 1024 + 64;
 
 /// Bytes that one message may inflate to here; beyond it decoding stops and the message is reported as incomplete.
 pub(crate) const INFLATED_BYTES: usize = 1024 * 1024;

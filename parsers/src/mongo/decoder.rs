@@ -131,7 +131,7 @@ impl<L: Labels> Decoder<L> {
                         self.inflate(new)?;
                         continue;
                     }
-                    prefix.extend_from_slice(new);
+                    collect(prefix, new, wanted);
                     if new.len() < missing {
                         return Ok(None);
                     }
@@ -226,4 +226,13 @@ impl<L: Labels> Decoder<L> {
             }
         }
     }
+}
+
+/// Adds to what is collected. The room doubles with what has come, up to what is wanted, and never by what is announced.
+fn collect(prefix: &mut Vec<u8>, new: &[u8], wanted: usize) {
+    let needed = prefix.len() + new.len();
+    if needed > prefix.capacity() {
+        prefix.reserve_exact(wanted.min(2 * needed) - prefix.len());
+    }
+    prefix.extend_from_slice(new);
 }
