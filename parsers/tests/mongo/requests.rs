@@ -120,8 +120,8 @@ fn documents_are_counted() {
         &command(&doc! { "killCursors": "c", "cursors": [1i64, 2i64] }),
         |request| {
             assert_eq!(
-                (request.documents, request.collection),
-                (2, b"c".as_slice())
+                (request.documents, request.collection, request.cursor_id),
+                (2, b"c".as_slice(), Some(1))
             );
         },
     );
