@@ -23,7 +23,7 @@ pub(crate) struct File {
     #[serde(default)]
     #[schemars(range(min = 1, max = defaults::WORKERS_MAX))]
     pub(crate) workers: Field<u64>,
-    /// How long open sessions may finish their work after SIGTERM or `POST /drain`; `0s` closes them at once.
+    /// How long open sessions may finish their work after SIGTERM; `0s` closes them at once.
     /// Can be changed by a reload.
     #[serde(default)]
     #[schemars(regex(pattern = DURATION), extend("default" = duration_text(defaults::DRAIN_TIMEOUT)))]
