@@ -383,7 +383,10 @@ fn trace_contexts() {
         Some(PARENT)
     );
     assert_eq!(found(&[document.clone(), section]).as_deref(), Some(PARENT));
-    assert_eq!(found(&[string.clone()]).as_deref(), Some(other.as_str()));
+    assert_eq!(
+        found(std::slice::from_ref(&string)).as_deref(),
+        Some(other.as_str())
+    );
     assert_eq!(found(&[document]).as_deref(), Some(other.as_str()));
     let long = trace(&doc! { "otel": { "traceparent": format!("{PARENT}0") } });
     assert_eq!(found(&[long.clone(), body(&doc! { "ping": 1 })]), None);
