@@ -68,7 +68,10 @@ fn what_is_no_mongodb_passes_and_is_counted_with_its_reason() {
     let garbage = vec![b"GET / HTTP/1.1\r\nHost: not-mongodb\r\n\r\n".to_vec()];
     let mut sent = 0;
     for bytes in lengths.into_iter().chain(garbage) {
-        assert_eq!(echoed(proxy.address("mongo"), &[bytes.clone()]), bytes);
+        assert_eq!(
+            echoed(proxy.address("mongo"), std::slice::from_ref(&bytes)),
+            bytes
+        );
         sent += 1;
         let stats = proxy.stats();
         assert_eq!(stats.value("mongo.mongo.decoding_error"), sent);
@@ -103,7 +106,10 @@ fn compressed_bombs_pass_and_are_not_inflated() {
             payload.push(compressor);
             payload.extend(data);
             let bytes = message(1, 0, 2012, &payload);
-            assert_eq!(echoed(proxy.address("mongo"), &[bytes.clone()]), bytes);
+            assert_eq!(
+                echoed(proxy.address("mongo"), std::slice::from_ref(&bytes)),
+                bytes
+            );
             bombs += 1;
         }
     }
@@ -123,7 +129,10 @@ fn truncated_messages_pass_as_far_as_they_came() {
     );
     for length in 1..whole.len() {
         let bytes = whole[..length].to_vec();
-        assert_eq!(echoed(proxy.address("mongo"), &[bytes.clone()]), bytes);
+        assert_eq!(
+            echoed(proxy.address("mongo"), std::slice::from_ref(&bytes)),
+            bytes
+        );
     }
     proxy
         .stats()
@@ -136,7 +145,10 @@ fn nesting_100_000_deep_is_passed_and_costs_nothing() {
     let proxy = Proxy::in_front_of("mongo", echo());
     let bytes = nested(100_000);
     let before = proxy.resident_bytes();
-    assert_eq!(echoed(proxy.address("mongo"), &[bytes.clone()]), bytes);
+    assert_eq!(
+        echoed(proxy.address("mongo"), std::slice::from_ref(&bytes)),
+        bytes
+    );
     let grown = proxy.resident_bytes().saturating_sub(before);
     assert!(grown < 4 << 20, "memory grew by {grown} bytes");
     proxy.stats().expect("mongo.mongo.op_msg", 2);
