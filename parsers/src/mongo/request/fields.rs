@@ -15,7 +15,7 @@ use crate::mongo::message::QueryClass;
 #[derive(Debug, Default)]
 pub(super) struct Fields {
     command: Command,
-    legacy: Option<Opcode>,
+    is_legacy_query: bool,
     /// An `OP_QUERY` on a `$cmd` collection.
     pub(super) is_legacy_command: bool,
     pub(super) more_to_come: bool,
@@ -202,7 +202,7 @@ impl Labels for Fields {
     const BODY: Role = Role::Command;
 
     fn layout(&mut self, opcode: Opcode) -> &'static [Part] {
-        self.legacy = Some(opcode);
+        self.is_legacy_query = opcode == Opcode::Query;
         match opcode {
             Opcode::Query => &[
                 Part::Int32(Head::Flags),
@@ -325,7 +325,10 @@ impl Labels for Fields {
             Role::Driver if name == b"version" => Action::Text(Slot::DriverVersion, DRIVER_BYTES),
             Role::Counted => {
                 self.documents += 1;
-                Action::Skip
+                match self.command {
+                    Command::KillCursors if element.first => Action::Scalar(Field::CursorId),
+                    _ => Action::Skip,
+                }
             }
             Role::Trace if name == b"otel" => Action::Descend(Role::Otel),
             Role::Otel if name == b"traceparent" => {
@@ -355,7 +358,7 @@ impl Labels for Fields {
     }
 
     fn captured(&mut self, slot: Slot, captures: &mut Captures, piece: &[u8]) {
-        if slot == Slot::Namespace && self.legacy == Some(Opcode::Query) {
+        if slot == Slot::Namespace && self.is_legacy_query {
             let namespace = captures.text(slot, piece).unwrap_or_default();
             self.is_legacy_command = namespace.ends_with(b".$cmd");
             self.has_filter = !self.is_legacy_command;
