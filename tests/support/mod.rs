@@ -10,10 +10,12 @@
     clippy::indexing_slicing
 )]
 
+pub mod mongo;
 pub mod mongod;
 pub mod peer;
 pub mod proxy;
 pub mod stats;
+pub mod statsd;
 pub mod wire;
 
 use std::net::TcpListener;

@@ -164,9 +164,12 @@ impl Drop for Proxy {
     }
 }
 
-/// The binary under test.
+/// The binary under test: what cargo has built for the tests, or another build of it (a release
+/// one, say) that `NARROWS_BINARY` names.
 pub fn binary() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_narrows"))
+    Command::new(
+        std::env::var_os("NARROWS_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_narrows").into()),
+    )
 }
 
 /// A config with one listener and one cluster, both of the protocol's name.
