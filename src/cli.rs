@@ -4,10 +4,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, ConfigError, load};
+use crate::config::{
+    AdminFile, ClusterFile, Config, ConfigError, Field, File, ListenerFile, MONGO_MODES, PROTOCOLS,
+    Place, Problem, ProtocolName, StatsFile, StatsdFile, from_flags, load, quoted,
+};
 
-/// A proxy that measures every operation that passes.
-#[derive(Debug, Parser)]
+/// A proxy for MongoDB and TCP that measures every operation that passes.
+///
+/// Exit codes: 0 clean, 1 failure while running, 2 bad usage or configuration.
+#[derive(Clone, Debug, Parser, PartialEq)]
 #[command(name = "narrows", version)]
 pub struct Cli {
     /// What to do.
@@ -16,47 +21,193 @@ pub struct Cli {
 }
 
 /// What to do.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Command {
-    /// Forward and measure.
+    /// Forward and measure, as a config file says or as the flags say
     Run(RunArgs),
-    /// Say what is wrong with a config file, and do nothing else.
+    /// Say what is wrong with a config file, and do nothing else
     Check(CheckArgs),
-    /// Print the JSON Schema of the config file.
+    /// Print the JSON Schema of the config file
     Schema,
 }
 
-/// Where the configuration of `run` comes from: a file, or flags.
-#[derive(Debug, Args)]
+/// Where the configuration of `run` comes from: a file, or flags for one listener and one cluster.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+#[command(group(clap::ArgGroup::new("source").required(true).args(["config", "listen"])))]
 pub struct RunArgs {
-    /// YAML config file.
+    /// YAML config file
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// What to accept and where, such as mongo://127.0.0.1:27117 or tcp://0.0.0.0:5432
+    #[arg(long, value_name = "PROTOCOL://HOST:PORT", requires = "to")]
+    pub listen: Option<String>,
+    /// Where to forward to
+    #[arg(
+        long,
+        value_name = "HOST:PORT[,HOST:PORT]",
+        requires = "listen",
+        conflicts_with = "config"
+    )]
+    pub to: Option<String>,
+    /// How to forward: tap, one upstream connection a client, is all that this version has
+    #[arg(
+        long,
+        value_name = "tap|collapse|proxy",
+        requires = "listen",
+        conflicts_with = "config"
+    )]
+    pub mode: Option<String>,
+    /// Most upstream connections; only for mode collapse
+    #[arg(long, value_name = "N", requires = "listen", conflicts_with = "config")]
+    pub max_connections: Option<u64>,
+    /// Worker threads [default: one a core]
+    #[arg(long, value_name = "N", requires = "listen", conflicts_with = "config")]
+    pub workers: Option<u64>,
+    /// Where operators connect to: /stats, /metrics, /ready ... [default: 127.0.0.1:9900]
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        requires = "listen",
+        conflicts_with = "config"
+    )]
+    pub admin: Option<String>,
+    /// Where to send statsd datagrams to, also as unix:///path
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        requires = "listen",
+        conflicts_with = "config"
+    )]
+    pub statsd: Option<String>,
 }
 
 /// What to check.
-#[derive(Debug, Args)]
+#[derive(Args, Clone, Debug, PartialEq)]
 pub struct CheckArgs {
-    /// YAML config file.
+    /// YAML config file
     #[arg(short, long, value_name = "FILE")]
     pub config: PathBuf,
 }
 
 impl RunArgs {
-    /// The configuration that these arguments stand for.
+    /// The configuration that these arguments stand for. Flags make one listener and one cluster, both named
+    /// after the protocol.
     ///
     /// # Errors
     /// Every mistake in the file or in the flags.
     pub fn resolve(&self) -> Result<Config, ConfigError> {
-        load(
-            self.config
-                .as_deref()
-                .unwrap_or_else(|| std::path::Path::new("narrows.yaml")),
+        match &self.config {
+            Some(path) => load(path),
+            None => self.from_flags(),
+        }
+    }
+
+    fn from_flags(&self) -> Result<Config, ConfigError> {
+        let mut problems = Vec::new();
+        let (protocol, listen) = self.protocol_and_address(&mut problems);
+        let choice = protocol.value().and_then(|word| PROTOCOLS.read(word).ok());
+        self.check_mode(choice, &mut problems);
+        // A name that is always valid, so that a bad protocol is reported once, as such.
+        let name = choice.map_or("listener", |choice| PROTOCOLS.word(choice));
+        let listener = ListenerFile {
+            name: flag("--listen", name.to_owned()),
+            listen,
+            protocol,
+            cluster: flag("--listen", name.to_owned()),
+            ..ListenerFile::default()
+        };
+        let endpoints = self.to.iter().flat_map(|list| list.split(','));
+        let endpoints = endpoints
+            .map(|endpoint| flag("--to", endpoint.trim().to_owned()))
+            .collect();
+        let cluster = ClusterFile {
+            name: flag("--listen", name.to_owned()),
+            endpoints: flag("--to", endpoints),
+            ..ClusterFile::default()
+        };
+        let file = File {
+            admin: flag(
+                "--admin",
+                AdminFile {
+                    listen: optional("--admin", self.admin.clone()),
+                },
+            ),
+            workers: optional("--workers", self.workers),
+            listeners: flag("--listen", vec![flag("--listen", listener)]),
+            clusters: flag("--to", vec![flag("--to", cluster)]),
+            stats: flag("--statsd", self.stats()),
+            ..File::default()
+        };
+        from_flags(&file, problems)
+    }
+
+    fn protocol_and_address(&self, problems: &mut Vec<Problem>) -> (Field<String>, Field<String>) {
+        let listen = self.listen.as_deref().unwrap_or_default();
+        let Some((protocol, address)) = listen.split_once("://") else {
+            let expected =
+                "is not of the form PROTOCOL://HOST:PORT, such as `mongo://127.0.0.1:27117`";
+            problems.push(Problem::new(
+                Place::Flag("--listen"),
+                format!("{} {expected}", quoted(listen)),
+            ));
+            return (Field::Bad, Field::Bad);
+        };
+        (
+            flag("--listen", protocol.to_owned()),
+            flag("--listen", address.to_owned()),
         )
+    }
+
+    /// There is one mode so far, so what remains to be said is why another one, or its flag, is refused.
+    fn check_mode(&self, protocol: Option<ProtocolName>, problems: &mut Vec<Problem>) {
+        let mut refuse =
+            |flag, message: String| problems.push(Problem::new(Place::Flag(flag), message));
+        match (protocol, &self.mode) {
+            (None, _) => return,
+            (Some(ProtocolName::Tcp), Some(_)) => {
+                refuse("--mode", "protocol tcp has no modes".to_owned());
+            }
+            (Some(ProtocolName::Mongo), Some(mode)) => {
+                if let Err(message) = MONGO_MODES.read(mode) {
+                    return refuse("--mode", message);
+                }
+            }
+            (Some(_), None) => {}
+        }
+        if self.max_connections.is_some() {
+            let message = match protocol {
+                Some(ProtocolName::Mongo) => {
+                    "mode tap makes one upstream connection for each client, so there is \
+                    nothing to limit; the flag belongs to mode collapse"
+                }
+                _ => {
+                    "protocol tcp makes one upstream connection for each client, so there is nothing to limit; \
+                    the flag belongs to protocol mongo in mode collapse"
+                }
+            };
+            refuse("--max-connections", message.to_owned());
+        }
+    }
+
+    fn stats(&self) -> StatsFile {
+        let statsd = self.statsd.clone().map(|address| StatsdFile {
+            address: flag("--statsd", address),
+            ..StatsdFile::default()
+        });
+        StatsFile {
+            statsd: optional("--statsd", statsd),
+            ..StatsFile::default()
+        }
     }
 }
 
-/// Runs the command line: what `main` does.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+fn flag<T>(name: &'static str, value: T) -> Field<T> {
+    Field::Given(value, Place::Flag(name))
 }
+
+fn optional<T>(name: &'static str, value: Option<T>) -> Field<T> {
+    value.map_or(Field::Absent, |value| flag(name, value))
+}
+
+#[cfg(test)]
+mod tests;

@@ -50,7 +50,7 @@ pub enum Message {
 /// A worker, as the others see it.
 pub struct Peer {
     messages: mpsc::UnboundedSender<Message>,
-    sessions: AtomicUsize,
+    sessions: Arc<AtomicUsize>,
 }
 
 impl Peer {
@@ -104,7 +104,7 @@ impl Workers {
             let (messages, inbox) = mpsc::unbounded_channel();
             peers.push(Peer {
                 messages,
-                sessions: AtomicUsize::new(0),
+                sessions: Arc::default(),
             });
             inboxes.push(inbox);
         }
@@ -206,20 +206,6 @@ impl Worker {
         (mine >= theirs + CLEARLY_AHEAD + theirs / 8).then_some(lightest)
     }
 
-    /// One session more.
-    pub fn session_began(&self) {
-        if let Some(me) = self.peers.get(self.index) {
-            me.sessions.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// One session less.
-    pub fn session_ended(&self) {
-        if let Some(me) = self.peers.get(self.index) {
-            me.sessions.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
     fn take(self: &Rc<Self>, message: Message) {
         match message {
             Message::Listen { shared, socket } => {
@@ -288,6 +274,7 @@ fn run(
         }
     };
     runtime.block_on(async move {
+        let count = peers.get(index).map(|me| Arc::clone(&me.sessions));
         let worker = Rc::new(Worker {
             index,
             peers,
@@ -295,7 +282,7 @@ fn run(
             notes: Notes::default(),
             listeners: RefCell::default(),
             contexts: RefCell::default(),
-            sessions: Rc::default(),
+            sessions: Rc::new(SessionTable::new(count.unwrap_or_default())),
             scratch: scratch(),
         });
         let mut tick = tokio::time::interval(TICK);

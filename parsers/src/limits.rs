@@ -4,12 +4,12 @@
 /// the 16 KiB by which the server's internal documents may pass their own limit, so that nothing a server accepts is refused here.
 pub(crate) const MAX_MESSAGE_BYTES: u32 = 48_000_000 + 16 * 1024;
 
-/// Depth of documents that are walked. The deepest labelled place is five down (`$query`, pipeline, stage, `$match`, `$comment` document
-/// below the outermost); what lies deeper is skipped by its length and may nest as it likes.
-pub(crate) const WALK_DEPTH: usize = 8;
+/// Depth of documents that are walked. The deepest labelled place has five above it (a legacy command, wrapped in `$query`, with a pipeline, its first stage,
+/// `$match`, and a `$comment` document); what lies deeper is skipped by its length and may nest as it likes.
+pub(crate) const WALK_DEPTH: usize = 6;
 
 /// Longest name that is looked at, in bytes. The longest element name that means something here is `speculativeAuthenticate` (23), the
-/// longest command name of a current server has 40; of a longer one the rest is not looked at.
+/// commands of a current server stay below 48; of a longer one the rest is not looked at.
 pub(crate) const NAME_BYTES: usize = 48;
 
 /// Longest `database.collection`, in bytes: 255 since MongoDB 4.4 ("Naming Restrictions" of the manual).
@@ -36,9 +36,10 @@ pub(crate) const MODE_BYTES: u16 = 32;
 /// Longest code name of an error, in bytes. The longest in the server's `error_codes.yml` is below 80.
 pub(crate) const CODE_NAME_BYTES: u16 = 96;
 
-/// Compressed bytes of a message that are kept in order to inflate them. The labels stand at the front of a request, and a reply that
-/// is longer than this compressed is reported as incomplete.
-pub(crate) const COMPRESSED_BYTES: usize = 64 * 1024;
+/// Compressed bytes of a message that are kept in order to inflate them: one zstd block of the greatest size (128 KiB, RFC 8878 section
+/// 3.1.1.2.4) with its headers, since of less than a block nothing can be decoded. The labels stand at the front of a request; a
+/// reply that is longer than this compressed is reported as incomplete.
+pub(crate) const COMPRESSED_BYTES: usize = 128 * 1024 + 64;
 
 /// Bytes that one message may inflate to here; beyond it decoding stops and the message is reported as incomplete.
 pub(crate) const INFLATED_BYTES: usize = 1024 * 1024;

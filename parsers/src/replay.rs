@@ -4,9 +4,8 @@ use crate::limits::COMPRESSED_BYTES;
 use crate::mongo::{Malformed, ReplyDecoder, RequestDecoder, Step};
 use std::fmt::Debug;
 
-/// Memory that a decoder may hold at any time, in bytes: the collected start of a compressed message in a vector that doubles, and the texts of
-/// one message.
-pub const MOST_RETAINED_BYTES: usize = 2 * COMPRESSED_BYTES + 8 * 1024;
+/// Memory that a decoder may hold at any time, in bytes: the collected start of a compressed message, and the texts of one message.
+pub const MOST_RETAINED_BYTES: usize = COMPRESSED_BYTES + 8 * 1024;
 
 /// What came of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -25,6 +25,33 @@ pub struct Config {
     pub stats: StatsConfig,
 }
 
+impl Config {
+    /// The top-level keys in which `new` differs from this configuration although a reload cannot change them:
+    /// they keep their values until the process is started again.
+    pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
+        let Self {
+            admin,
+            workers,
+            drain_timeout: _,
+            log,
+            listeners: _,
+            clusters: _,
+            stats,
+        } = self;
+        let fixed = [
+            ("admin", *admin == new.admin),
+            ("workers", *workers == new.workers),
+            ("log", *log == new.log),
+            ("stats", *stats == new.stats),
+        ];
+        fixed
+            .into_iter()
+            .filter(|(_, same)| !same)
+            .map(|(key, _)| key)
+            .collect()
+    }
+}
+
 /// The HTTP server for operators.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdminConfig {

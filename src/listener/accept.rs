@@ -112,11 +112,6 @@ impl AcceptLoop {
 /// Starts a session on this worker.
 pub fn serve(worker: &Rc<Worker>, context: Rc<ListenerContext>, stream: TcpStream) {
     let handle = worker.sessions.enter(context.policy.listener.idle_timeout);
-    worker.session_began();
-    let run = session(stream, context, handle, Rc::clone(&worker.scratch));
-    let worker = Rc::clone(worker);
-    tokio::task::spawn_local(async move {
-        run.await;
-        worker.session_ended();
-    });
+    // The session itself is the task: another future around it would hold its state twice.
+    tokio::task::spawn_local(session(stream, context, handle, Rc::clone(&worker.scratch)));
 }

@@ -6,6 +6,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -31,6 +33,8 @@ pub enum Verdict {
 /// All sessions of one worker.
 #[derive(Default)]
 pub struct SessionTable {
+    /// How many there are, for other threads to see.
+    count: Arc<AtomicUsize>,
     tick: Cell<u32>,
     sessions: RefCell<Slab<Rc<Session>>>,
     order: Cell<Option<Verdict>>,
@@ -45,6 +49,14 @@ struct Session {
 }
 
 impl SessionTable {
+    /// No sessions yet. `count` is kept up to date with how many there are.
+    pub fn new(count: Arc<AtomicUsize>) -> Self {
+        Self {
+            count,
+            ..Self::default()
+        }
+    }
+
     /// Enters a session; it leaves the table when the handle is dropped.
     pub fn enter(self: &Rc<Self>, idle_timeout: Option<Duration>) -> SessionHandle {
         let session = Rc::new(Session {
@@ -53,7 +65,9 @@ impl SessionTable {
             last_moved: Cell::new(self.tick.get()),
             idle_ticks: idle_timeout.map(ticks),
         });
-        let key = self.sessions.borrow_mut().insert(Rc::clone(&session));
+        let mut sessions = self.sessions.borrow_mut();
+        let key = sessions.insert(Rc::clone(&session));
+        self.count.store(sessions.len(), Ordering::Relaxed);
         SessionHandle {
             table: Rc::clone(self),
             session,
@@ -155,6 +169,7 @@ impl Drop for SessionHandle {
     fn drop(&mut self) {
         let mut sessions = self.table.sessions.borrow_mut();
         sessions.try_remove(self.key);
+        self.table.count.store(sessions.len(), Ordering::Relaxed);
         if sessions.is_empty() {
             self.table.emptied.notify_waiters();
         }

@@ -21,7 +21,7 @@ const CHECKSUM_BYTES: u32 = 4;
 pub(super) struct Body<L: Labels> {
     pub(super) labels: L,
     pub(super) captures: Captures,
-    reader: Reader,
+    pub(super) reader: Reader,
     walker: Walker<L>,
     stage: Stage,
     /// Bytes of the body that have been read.
@@ -129,7 +129,7 @@ impl<L: Labels> Body<L> {
                 self.flags(u32::from_le_bytes(bytes), input.position())
                     .map(Some)
             }
-            Stage::Section if input.position() == self.end => {
+            Stage::Section if self.reader.position(input) == self.end => {
                 if self.has_body_section {
                     Ok(Some(Stage::Done))
                 } else {
@@ -165,7 +165,7 @@ impl<L: Labels> Body<L> {
                     counted: self.labels.sequence(name.text),
                 }))
             }
-            Stage::SequenceDocument { end, .. } if input.position() == end => {
+            Stage::SequenceDocument { end, .. } if self.reader.position(input) == end => {
                 Ok(Some(Stage::Section))
             }
             Stage::SequenceDocument { end, counted } => {
@@ -268,7 +268,7 @@ impl<L: Labels> Body<L> {
                     return Ok(Some(Stage::LegacyDocument(rest)));
                 }
             }
-            Part::Documents if input.position() == self.end => {}
+            Part::Documents if self.reader.position(input) == self.end => {}
             Part::Documents => {
                 let Some(bytes) = self.reader.fixed(input) else {
                     return Ok(None);

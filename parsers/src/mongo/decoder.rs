@@ -3,7 +3,7 @@
 use super::body::Body;
 use super::header::{COMPRESSED_HEAD_BYTES, Compression, Compressor, HEADER_BYTES, Header, Opcode};
 use super::inflate::{Inflated, inflate};
-use super::input::{Input, Reader};
+use super::input::Input;
 use super::labels::Labels;
 use crate::Malformed;
 use crate::limits::{COMPRESSED_BYTES, MAX_MESSAGE_BYTES};
@@ -17,7 +17,6 @@ pub(super) struct Decoder<L: Labels> {
     pub(super) compression: Option<Compression>,
     pub(super) incomplete: bool,
     stage: Stage,
-    reader: Reader,
     /// Bytes of the message that have not come yet.
     left: u32,
 }
@@ -28,7 +27,7 @@ enum Stage {
     CompressedHead,
     Body,
     /// Keeps the first of the compressed bytes until they can be inflated.
-    Collect(Compression, Vec<u8>),
+    Collect(Vec<u8>),
     /// The rest of the message says nothing.
     Rest,
     /// A message has been reported.
@@ -45,7 +44,6 @@ impl<L: Labels> Default for Decoder<L> {
             compression: None,
             incomplete: false,
             stage: Stage::Header,
-            reader: Reader::default(),
             left: 0,
         }
     }
@@ -71,12 +69,12 @@ impl<L: Labels> Decoder<L> {
     /// Nothing of a message is pending.
     pub(super) fn is_between_messages(&self) -> bool {
         matches!(self.stage, Stage::Reported)
-            || matches!(self.stage, Stage::Header) && self.reader.is_empty()
+            || matches!(self.stage, Stage::Header) && self.body.reader.is_empty()
     }
 
     /// Heap memory that is held, in bytes.
     pub(super) fn retained_bytes(&self) -> usize {
-        let collected = if let Stage::Collect(_, prefix) = &self.stage {
+        let collected = if let Stage::Collect(prefix) = &self.stage {
             prefix.capacity()
         } else {
             0
@@ -120,25 +118,26 @@ impl<L: Labels> Decoder<L> {
                         return Ok(None);
                     }
                 }
-                Stage::Collect(compression, prefix) => {
-                    let compression = *compression;
-                    let wanted = COMPRESSED_BYTES.min(compression.compressed as usize);
+                Stage::Collect(prefix) => {
+                    // What has not come yet and what has been collected are together what is compressed.
+                    let compressed = self.left as usize + prefix.len();
+                    let wanted = COMPRESSED_BYTES.min(compressed);
                     let missing = wanted - prefix.len();
                     let new = mine.get(..missing).unwrap_or(mine);
                     at += new.len();
                     self.left -= new.len() as u32;
                     if prefix.is_empty() && new.len() == missing {
                         self.stage = Stage::Rest;
-                        self.inflate(compression, new)?;
+                        self.inflate(new)?;
                         continue;
                     }
-                    prefix.extend_from_slice(new);
+                    collect(prefix, new, wanted);
                     if new.len() < missing {
                         return Ok(None);
                     }
                     let collected = std::mem::take(prefix);
                     self.stage = Stage::Rest;
-                    self.inflate(compression, &collected)?;
+                    self.inflate(&collected)?;
                 }
                 Stage::Rest => {
                     at += mine.len();
@@ -157,7 +156,7 @@ impl<L: Labels> Decoder<L> {
 
     fn fixed<const N: usize>(&mut self, bytes: &[u8], at: &mut usize) -> Option<[u8; N]> {
         let mut input = Input::new(bytes, *at, 0);
-        let head = self.reader.fixed(&mut input);
+        let head = self.body.reader.fixed(&mut input);
         *at = input.at();
         head
     }
@@ -202,13 +201,16 @@ impl<L: Labels> Decoder<L> {
                 return Err(Malformed::SizeMismatch);
             }
             Compressor::Noop => Stage::Body,
-            _ => Stage::Collect(compression, Vec::new()),
+            _ => Stage::Collect(Vec::new()),
         };
         Ok(())
     }
 
     /// Inflates the first bytes of a body, or all of them, and decodes what comes out.
-    fn inflate(&mut self, compression: Compression, data: &[u8]) -> Result<(), Malformed> {
+    fn inflate(&mut self, data: &[u8]) -> Result<(), Malformed> {
+        let Some(compression) = self.compression else {
+            return Ok(());
+        };
         let body = &mut self.body;
         let inflated = inflate(compression, data, &mut |piece| {
             body.advance(piece, 0)?;
@@ -224,4 +226,13 @@ impl<L: Labels> Decoder<L> {
             }
         }
     }
+}
+
+/// Adds to what is collected. The room doubles with what has come, up to what is wanted, and never by what is announced.
+fn collect(prefix: &mut Vec<u8>, new: &[u8], wanted: usize) {
+    let needed = prefix.len() + new.len();
+    if needed > prefix.capacity() {
+        prefix.reserve_exact(wanted.min(2 * needed) - prefix.len());
+    }
+    prefix.extend_from_slice(new);
 }

@@ -95,6 +95,11 @@ impl Reader {
         self.held_len == 0 && self.skip_left == 0
     }
 
+    /// Where in the body the field starts that is being read.
+    pub(super) fn position(&self, input: &Input<'_>) -> u32 {
+        input.position().wrapping_sub(self.held_len.into())
+    }
+
     /// Passes over the next `count` bytes.
     pub(super) fn skip(&mut self, count: u32) {
         self.skip_left = count;

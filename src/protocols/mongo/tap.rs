@@ -217,6 +217,7 @@ impl Pairs {
             return Err(());
         }
         self.listener.stats.gauge_add(Mongo::OP_QUERY_ACTIVE, 1);
+        reserve_one(&mut self.outstanding);
         self.outstanding.push(Outstanding {
             route,
             request: seen,
@@ -305,6 +306,7 @@ impl Pairs {
             end: read_at,
         };
         let exchange = waiting.finished(reply);
+        reserve_one(&mut self.finishing);
         self.finishing.push(Finishing {
             route: waiting.route,
             exchange,
@@ -434,6 +436,14 @@ impl From<Seen> for Continues {
             transaction: seen.transaction,
             opens_long_wait: seen.opens_long_wait,
         }
+    }
+}
+
+/// Drivers send one request at a time, so most connections never need room for two: a `Vec` left to
+/// itself would begin with four places, a kilobyte for each idle connection.
+fn reserve_one<T>(list: &mut Vec<T>) {
+    if list.capacity() == 0 {
+        list.reserve_exact(1);
     }
 }
 

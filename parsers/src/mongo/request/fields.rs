@@ -15,7 +15,7 @@ use crate::mongo::message::QueryClass;
 #[derive(Debug, Default)]
 pub(super) struct Fields {
     command: Command,
-    legacy: Option<Opcode>,
+    is_legacy_query: bool,
     /// An `OP_QUERY` on a `$cmd` collection.
     pub(super) is_legacy_command: bool,
     pub(super) more_to_come: bool,
@@ -202,7 +202,7 @@ impl Labels for Fields {
     const BODY: Role = Role::Command;
 
     fn layout(&mut self, opcode: Opcode) -> &'static [Part] {
-        self.legacy = Some(opcode);
+        self.is_legacy_query = opcode == Opcode::Query;
         match opcode {
             Opcode::Query => &[
                 Part::Int32(Head::Flags),
@@ -355,7 +355,7 @@ impl Labels for Fields {
     }
 
     fn captured(&mut self, slot: Slot, captures: &mut Captures, piece: &[u8]) {
-        if slot == Slot::Namespace && self.legacy == Some(Opcode::Query) {
+        if slot == Slot::Namespace && self.is_legacy_query {
             let namespace = captures.text(slot, piece).unwrap_or_default();
             self.is_legacy_command = namespace.ends_with(b".$cmd");
             self.has_filter = !self.is_legacy_command;

@@ -1,0 +1,95 @@
+//! The words that a key may take, and what each stands for.
+
+use super::masking::quoted;
+use super::model::{LogFormat, LogLevel, MongoMode, StatsdFlavor};
+use super::suggest::did_you_mean;
+
+/// The words of one key.
+pub(crate) struct Choices<T: 'static> {
+    /// What the key decides, as messages call it.
+    what: &'static str,
+    words: &'static [(&'static str, T)],
+    /// Words that a later version will know: people should not look for a typing error.
+    planned: &'static [&'static str],
+}
+
+/// What `protocol` says by itself; the mode of the protocol has a key of its own.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum ProtocolName {
+    Mongo,
+    Tcp,
+}
+
+pub(crate) const PROTOCOLS: Choices<ProtocolName> = Choices {
+    what: "protocol",
+    words: &[("mongo", ProtocolName::Mongo), ("tcp", ProtocolName::Tcp)],
+    planned: &["http", "redis"],
+};
+
+pub(crate) const MONGO_MODES: Choices<MongoMode> = Choices {
+    what: "mode",
+    words: &[("tap", MongoMode::Tap)],
+    planned: &["collapse"],
+};
+
+pub(crate) const LOG_FORMATS: Choices<LogFormat> = Choices {
+    what: "log format",
+    words: &[("text", LogFormat::Text), ("json", LogFormat::Json)],
+    planned: &[],
+};
+
+pub(crate) const LOG_LEVELS: Choices<LogLevel> = Choices {
+    what: "log level",
+    words: &[
+        ("error", LogLevel::Error),
+        ("warn", LogLevel::Warn),
+        ("info", LogLevel::Info),
+        ("debug", LogLevel::Debug),
+        ("trace", LogLevel::Trace),
+    ],
+    planned: &[],
+};
+
+pub(crate) const STATSD_FLAVORS: Choices<StatsdFlavor> = Choices {
+    what: "flavor",
+    words: &[
+        ("plain", StatsdFlavor::Plain),
+        ("datadog", StatsdFlavor::Datadog),
+    ],
+    planned: &[],
+};
+
+impl<T: Copy + PartialEq> Choices<T> {
+    /// What `word` stands for, or what is wrong with it.
+    pub(crate) fn read(&self, word: &str) -> Result<T, String> {
+        if let Some((_, choice)) = self.words.iter().find(|(known, _)| *known == word) {
+            return Ok(*choice);
+        }
+        let available = self.available();
+        let list = available.join(", ");
+        if self.planned.contains(&word) {
+            return Err(format!(
+                "{} `{word}` is not available in this version (available: {list})",
+                self.what
+            ));
+        }
+        let hint = did_you_mean(word, &available).unwrap_or_default();
+        Err(format!(
+            "unknown {} {} (available: {list}){hint}",
+            self.what,
+            quoted(word)
+        ))
+    }
+
+    /// The word that stands for `choice`.
+    pub(crate) fn word(&self, choice: T) -> &'static str {
+        self.words
+            .iter()
+            .find(|(_, known)| *known == choice)
+            .map_or("", |(word, _)| word)
+    }
+
+    pub(crate) fn available(&self) -> Vec<&'static str> {
+        self.words.iter().map(|(word, _)| *word).collect()
+    }
+}

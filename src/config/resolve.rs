@@ -1,0 +1,245 @@
+//! From the configuration as written to the one that the program runs on. Every mistake is found, not only the first.
+
+mod listeners;
+mod stats;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::choices::{Choices, LOG_FORMATS, LOG_LEVELS};
+use super::defaults;
+use super::field::Field;
+use super::file::{ClusterFile, File, LogFile};
+use super::masking::quoted;
+use super::model::{AdminConfig, ClusterConfig, Config, Endpoint, LogConfig};
+use super::problem::{Place, Problem};
+use super::values;
+
+/// The configuration that `file` stands for. It is of use only if no problem was added.
+pub(crate) fn resolve(file: &File, place: Place, problems: &mut Vec<Problem>) -> Config {
+    Resolver { problems }.config(file, place)
+}
+
+/// Collects problems. Where a value is not usable its default stands in, so that the rest can be looked at.
+struct Resolver<'a> {
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Resolver<'_> {
+    fn config(&mut self, file: &File, place: Place) -> Config {
+        let admin = self.admin(file);
+        let clusters = self.clusters(file, place);
+        let listeners = self.listeners(file, place);
+        self.addresses_are_distinct(file);
+        Config {
+            admin,
+            workers: self.workers(&file.workers),
+            drain_timeout: self.text(
+                &file.drain_timeout,
+                defaults::DRAIN_TIMEOUT,
+                values::duration,
+            ),
+            log: self.log(&file.log),
+            listeners,
+            clusters,
+            stats: self.stats(&file.stats),
+        }
+    }
+
+    fn admin(&mut self, file: &File) -> AdminConfig {
+        let listen = file.admin.value().map_or(defaults::ADMIN_LISTEN, |admin| {
+            self.text(
+                &admin.listen,
+                defaults::ADMIN_LISTEN,
+                values::listen_address,
+            )
+        });
+        AdminConfig { listen }
+    }
+
+    fn workers(&mut self, workers: &Field<u64>) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.at_least_one(
+            workers,
+            defaults::WORKERS_MAX,
+            "leave it out for one a core",
+        )
+        .unwrap_or_else(cores)
+    }
+
+    fn log(&mut self, log: &Field<LogFile>) -> LogConfig {
+        let written = log.value();
+        LogConfig {
+            format: self.choice(
+                written.map(|log| &log.format),
+                &LOG_FORMATS,
+                defaults::LOG_FORMAT,
+            ),
+            level: self.choice(
+                written.map(|log| &log.level),
+                &LOG_LEVELS,
+                defaults::LOG_LEVEL,
+            ),
+        }
+    }
+
+    fn clusters(&mut self, file: &File, place: Place) -> Vec<ClusterConfig> {
+        let Some((clusters, list)) = self.required(&file.clusters, "clusters", place) else {
+            return Vec::new();
+        };
+        if clusters.is_empty() {
+            self.problem(list, "no clusters; a listener needs one to send to");
+        }
+        self.names_are_distinct(
+            "cluster",
+            clusters
+                .iter()
+                .filter_map(|cluster| cluster.value())
+                .map(|c| &c.name),
+        );
+        clusters
+            .iter()
+            .filter_map(Field::given)
+            .map(|(cluster, place)| self.cluster(cluster, place))
+            .collect()
+    }
+
+    fn cluster(&mut self, cluster: &ClusterFile, place: Place) -> ClusterConfig {
+        ClusterConfig {
+            name: self
+                .required_text(&cluster.name, "name", place, values::name)
+                .unwrap_or_default(),
+            endpoints: self.endpoints(&cluster.endpoints, place),
+            connect_timeout: self
+                .positive_duration(&cluster.connect_timeout, defaults::CONNECT_TIMEOUT),
+        }
+    }
+
+    fn endpoints(&mut self, endpoints: &Field<Vec<Field<String>>>, place: Place) -> Vec<Endpoint> {
+        let Some((endpoints, list)) = self.required(endpoints, "endpoints", place) else {
+            return Vec::new();
+        };
+        if endpoints.is_empty() {
+            self.problem(list, "no endpoints; a cluster needs at least one");
+        }
+        let mut seen = HashMap::new();
+        for (text, place) in endpoints.iter().filter_map(Field::given) {
+            match values::endpoint(text) {
+                Ok(endpoint) => {
+                    if seen.insert(endpoint.clone(), seen.len()).is_some() {
+                        self.problem(place, format!("endpoint {} is listed twice", quoted(text)));
+                    }
+                }
+                Err(message) => self.problem(place, message),
+            }
+        }
+        let mut distinct: Vec<_> = seen.into_iter().collect();
+        distinct.sort_by_key(|(_, position)| *position);
+        distinct.into_iter().map(|(endpoint, _)| endpoint).collect()
+    }
+
+    /// Reports a name that an earlier one of the same kind has.
+    fn names_are_distinct<'a>(
+        &mut self,
+        kind: &str,
+        names: impl Iterator<Item = &'a Field<String>>,
+    ) {
+        let mut seen = HashMap::new();
+        for (name, place) in names.filter_map(Field::given) {
+            if let Some(first) = seen.insert(name, place) {
+                seen.insert(name, first);
+                self.problem(
+                    place,
+                    format!("a second {kind} {}{}", quoted(name), first_at(first)),
+                );
+            }
+        }
+    }
+
+    fn problem(&mut self, place: Place, message: impl Into<String>) {
+        self.problems.push(Problem::new(place, message));
+    }
+
+    /// The value of a key that has to be there; `place` is its mapping.
+    fn required<'f, T>(
+        &mut self,
+        field: &'f Field<T>,
+        key: &str,
+        place: Place,
+    ) -> Option<(&'f T, Place)> {
+        if field.is_absent() {
+            self.problem(place, format!("missing key `{key}`"));
+        }
+        field.given()
+    }
+
+    fn required_text<T>(
+        &mut self,
+        field: &Field<String>,
+        key: &str,
+        place: Place,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let (text, place) = self.required(field, key, place)?;
+        self.read(text, place, read)
+    }
+
+    fn text<T>(
+        &mut self,
+        field: &Field<String>,
+        default: T,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> T {
+        field
+            .given()
+            .and_then(|(text, place)| self.read(text, place, read))
+            .unwrap_or(default)
+    }
+
+    fn choice<T: Copy + PartialEq>(
+        &mut self,
+        field: Option<&Field<String>>,
+        choices: &Choices<T>,
+        default: T,
+    ) -> T {
+        field.map_or(default, |field| {
+            self.text(field, default, |word| choices.read(word))
+        })
+    }
+
+    fn positive_duration(&mut self, field: &Field<String>, default: Duration) -> Duration {
+        self.text(field, default, |text| match values::duration(text)? {
+            Duration::ZERO => Err("has to be longer than zero".to_owned()),
+            duration => Ok(duration),
+        })
+    }
+
+    fn at_least_one(&mut self, field: &Field<u64>, max: u64, advice: &str) -> Option<usize> {
+        let (number, place) = field.given()?;
+        match number {
+            0 => self.problem(place, format!("has to be at least 1; {advice}")),
+            n if *n > max => self.problem(place, format!("has to be at most {max}")),
+            _ => return usize::try_from(*number).ok(),
+        }
+        None
+    }
+
+    fn read<T>(
+        &mut self,
+        text: &str,
+        place: Place,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        read(text)
+            .map_err(|message| self.problem(place, message))
+            .ok()
+    }
+}
+
+/// Where the first one of two is, if that can be said.
+fn first_at(place: Place) -> String {
+    match place {
+        Place::Text(span) => format!("; the first is on line {}", span.line),
+        Place::Whole | Place::Flag(_) => String::new(),
+    }
+}

@@ -1,0 +1,622 @@
+//! A configuration is either taken as a whole or refused with every mistake in it, each at its place.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser as _;
+use insta::assert_snapshot;
+use narrows::cli::{Cli, Command};
+use narrows::config::{
+    AdminConfig, ClusterConfig, Config, ConfigError, Endpoint, ListenerConfig, LogConfig,
+    LogFormat, LogLevel, MongoMode, Protocol, StatsConfig, StatsLimits, StatsdAddress,
+    StatsdConfig, StatsdFlavor, load, parse, schema, to_json,
+};
+use proptest::prelude::*;
+
+/// Every key of the format, none at its default.
+const FULL: &str = "
+admin: { listen: '[::1]:9901' }
+workers: 3
+drain_timeout: 10s
+log: { format: json, level: debug }
+listeners:
+  - name: orders
+    listen: 127.0.0.1:27117
+    protocol: mongo
+    cluster: orders
+    idle_timeout: 5m
+    max_connections: 1000
+    mongo: { mode: tap }
+  - name: legacy
+    listen: 0.0.0.0:0
+    protocol: tcp
+    cluster: legacy
+    idle_timeout: 0s
+clusters:
+  - name: orders
+    endpoints: [10.0.0.1:27017, 'mongos-2.example.com:27017']
+    connect_timeout: 1500ms
+  - name: legacy
+    endpoints:
+      - '[::1]:5432'
+stats:
+  enabled: false
+  interval: 10s
+  limits: { commands: 1, collections: 2, call_sites: 3, applications: 4, error_codes: 5, drivers: 6 }
+  statsd: { address: 'unix:///run/statsd.sock', prefix: shop.proxy, flavor: datadog }
+";
+
+/// What cannot be left out.
+const MINIMAL: &str = "
+listeners:
+  - { name: orders, listen: 127.0.0.1:27117, protocol: mongo, cluster: orders }
+clusters:
+  - { name: orders, endpoints: [127.0.0.1:27017] }
+";
+
+fn full() -> Config {
+    let endpoint = |host: &str, port| Endpoint {
+        host: host.to_owned(),
+        port,
+    };
+    Config {
+        admin: AdminConfig {
+            listen: "[::1]:9901".parse().unwrap(),
+        },
+        workers: 3,
+        drain_timeout: Duration::from_secs(10),
+        log: LogConfig {
+            format: LogFormat::Json,
+            level: LogLevel::Debug,
+        },
+        listeners: vec![
+            ListenerConfig {
+                name: "orders".to_owned(),
+                listen: "127.0.0.1:27117".parse().unwrap(),
+                protocol: Protocol::Mongo(MongoMode::Tap),
+                cluster: "orders".to_owned(),
+                idle_timeout: Some(Duration::from_secs(300)),
+                max_connections: Some(1000),
+            },
+            ListenerConfig {
+                name: "legacy".to_owned(),
+                listen: "0.0.0.0:0".parse().unwrap(),
+                protocol: Protocol::Tcp,
+                cluster: "legacy".to_owned(),
+                idle_timeout: None,
+                max_connections: None,
+            },
+        ],
+        clusters: vec![
+            ClusterConfig {
+                name: "orders".to_owned(),
+                endpoints: vec![
+                    endpoint("10.0.0.1", 27017),
+                    endpoint("mongos-2.example.com", 27017),
+                ],
+                connect_timeout: Duration::from_millis(1500),
+            },
+            ClusterConfig {
+                name: "legacy".to_owned(),
+                endpoints: vec![endpoint("::1", 5432)],
+                connect_timeout: Duration::from_secs(5),
+            },
+        ],
+        stats: StatsConfig {
+            enabled: false,
+            interval: Duration::from_secs(10),
+            limits: StatsLimits {
+                commands: 1,
+                collections: 2,
+                call_sites: 3,
+                applications: 4,
+                error_codes: 5,
+                drivers: 6,
+            },
+            statsd: Some(StatsdConfig {
+                address: StatsdAddress::Unix(PathBuf::from("/run/statsd.sock")),
+                prefix: "shop.proxy".to_owned(),
+                flavor: StatsdFlavor::Datadog,
+            }),
+        },
+    }
+}
+
+fn problems(text: &str) -> ConfigError {
+    match parse("narrows.yaml", text.trim_start_matches('\n')) {
+        Ok(config) => panic!("taken: {config:?}"),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn every_key_is_read() {
+    assert_eq!(parse("narrows.yaml", FULL), Ok(full()));
+    let windows = format!("\u{FEFF}{}", FULL.replace('\n', "\r\n"));
+    assert_eq!(parse("narrows.yaml", &windows), Ok(full()));
+}
+
+#[test]
+fn what_is_left_out_has_its_default() {
+    let config = parse("narrows.yaml", MINIMAL).unwrap();
+    assert_eq!(config.admin.listen.to_string(), "127.0.0.1:9900");
+    assert!(config.workers >= 1);
+    assert_eq!(config.drain_timeout, Duration::from_secs(30));
+    assert_eq!(
+        config.log,
+        LogConfig {
+            format: LogFormat::Text,
+            level: LogLevel::Info
+        }
+    );
+    assert_eq!(config.listeners[0].idle_timeout, None);
+    assert_eq!(config.listeners[0].max_connections, None);
+    assert_eq!(config.clusters[0].connect_timeout, Duration::from_secs(5));
+    assert!(config.stats.enabled);
+    assert_eq!(config.stats.interval, Duration::from_secs(5));
+    assert_eq!(config.stats.limits.collections, 1000);
+    assert_eq!(config.stats.statsd, None);
+    let tcp = parse("narrows.yaml", &MINIMAL.replace("mongo", "tcp")).unwrap();
+    assert_eq!(
+        tcp.listeners[0].idle_timeout,
+        Some(Duration::from_secs(3600))
+    );
+}
+
+#[test]
+fn what_operators_are_shown_is_a_config_that_means_the_same() {
+    for text in [FULL, MINIMAL] {
+        let config = parse("narrows.yaml", text).unwrap();
+        let shown = to_json(&config).to_string();
+        assert_eq!(parse("shown", &shown), Ok(config));
+    }
+}
+
+#[test]
+fn a_reload_says_what_it_cannot_change() {
+    let old = parse("narrows.yaml", MINIMAL).unwrap();
+    assert_eq!(old.needs_restart(&old), Vec::<&str>::new());
+    let new = parse("narrows.yaml", FULL).unwrap();
+    assert_eq!(
+        old.needs_restart(&Config {
+            workers: old.workers + 1,
+            ..new
+        }),
+        ["admin", "workers", "log", "stats"]
+    );
+    let moved = parse(
+        "narrows.yaml",
+        &MINIMAL.replace("27117", "27118").replace("27017", "27018"),
+    )
+    .unwrap();
+    assert_eq!(old.needs_restart(&moved), Vec::<&str>::new());
+}
+
+#[test]
+fn four_mistakes_are_four_problems_at_their_places() {
+    let error = problems(
+        "
+listeners:
+  - name: orders
+    lisen: 127.0.0.1:27117
+    listen: 127.0.0.1:27117
+    protocol: mongo
+    cluster: ordres
+    idle_timeout: 5
+clusters:
+  - name: orders
+    endpoints: [127.0.0.1:27017]
+  - name: users
+    endpoints: []
+",
+    );
+    let places: Vec<_> = error
+        .problems()
+        .iter()
+        .map(|problem| problem.position())
+        .collect();
+    assert_eq!(
+        places,
+        [Some((3, 5)), Some((6, 14)), Some((7, 19)), Some((12, 16))]
+    );
+    assert_snapshot!(error);
+}
+
+#[test]
+fn unknown_keys() {
+    assert_snapshot!(problems(&format!("{MINIMAL}
+Admin: {{ listen: 127.0.0.1:1 }}
+drain-timeout: 3s
+statistics: {{}}
+bandwidth: 5
+stats: {{ limit: {{}}, limits: {{ callsites: 3 }}, statsd: {{ address: a:1, flavour: plain, password: hunter2 }} }}
+")));
+}
+
+#[test]
+fn wrong_types() {
+    assert_snapshot!(problems("
+admin: 127.0.0.1:9900
+workers: many
+drain_timeout: [30s]
+log: [text]
+listeners:
+  - orders
+  - name: { a: b }
+    listen:
+    protocol: ~
+    cluster: null
+    max_connections: -1
+  - { name: a, listen: 127.0.0.1:1, protocol: tcp, cluster: a, max_connections: 99999999999999999999, mongo: tap }
+clusters: 127.0.0.1:27017
+stats: { enabled: yes, interval: {}, limits: { commands: 1.5, drivers: '5' }, statsd: }
+"));
+}
+
+#[test]
+fn missing_keys() {
+    assert_snapshot!(problems(
+        "
+listeners:
+  - name: a
+  - { listen: 127.0.0.1:1 }
+  - {}
+clusters:
+  - connect_timeout: 1s
+stats:
+  statsd: { prefix: a }
+"
+    ));
+    assert_snapshot!("missing_everything", problems("# nothing here\n"));
+    assert_snapshot!("empty_lists", problems("listeners: []\nclusters: []\n"));
+}
+
+#[test]
+fn bad_values() {
+    assert_snapshot!(problems("
+admin: { listen: localhost:9900 }
+workers: 0
+drain_timeout: 10 minutes
+log: { format: jsno, level: verbose }
+listeners:
+  - { name: a.b, listen: 127.0.0.1, protocol: mongodb, cluster: a }
+  - { name: '', listen: '::1:80', protocol: http, cluster: a }
+  - { name: c, listen: 127.0.0.1:70000, protocol: redis, cluster: a, max_connections: 2000000 }
+  - { name: d, listen: 127.0.0.1:4, protocol: mongo, cluster: a, mongo: { mode: collapse } }
+  - { name: e, listen: 127.0.0.1:5, protocol: tcp, cluster: a, mongo: { mode: tap }, idle_timeout: 9000h }
+clusters:
+  - { name: a, endpoints: [db1, 'db1:0', 'db 1:1', 'a:1,b:1', '::1:1', 'mongodb://db1:1'], connect_timeout: 0s }
+stats:
+  interval: 1ms
+  limits: { commands: 0, collections: 1000001, call_sites: 0, applications: 0, error_codes: 0, drivers: 0 }
+  statsd: { address: 'unix://relative', prefix: 'a|b', flavor: dogstatsd }
+"));
+}
+
+#[test]
+fn clashes() {
+    assert_snapshot!(problems(
+        "
+listeners:
+  - { name: a, listen: 127.0.0.1:1, protocol: tcp, cluster: a }
+  - { name: a, listen: 127.0.0.1:2, protocol: tcp, cluster: b }
+  - { name: b, listen: 127.0.0.1:1, protocol: tcp, cluster: a }
+  - { name: c, listen: 0.0.0.0:2, protocol: tcp, cluster: a }
+  - { name: d, listen: 127.0.0.1:9900, protocol: tcp, cluster: a }
+  - { name: e, listen: 127.0.0.1:0, protocol: tcp, cluster: a }
+  - { name: f, listen: 127.0.0.1:0, protocol: tcp, cluster: a }
+  - { name: g, listen: '[::]:1', protocol: tcp, cluster: a }
+clusters:
+  - { name: a, endpoints: [db:1, db:2, db:1] }
+  - { name: a, endpoints: [db:1] }
+"
+    ));
+}
+
+#[test]
+fn what_yaml_allows_and_a_config_does_not() {
+    assert_snapshot!(problems(
+        "
+log: &log { level: !!str info, level: debug }
+workers: *log
+? [a, b]
+: c
+<<: 5
+listeners: []
+clusters: []
+"
+    ));
+    assert_snapshot!(
+        "second_document",
+        problems(&format!("{MINIMAL}---\nworkers: 1\n"))
+    );
+    assert_snapshot!("not_a_mapping", problems("- a\n- b\n"));
+}
+
+#[test]
+fn a_syntax_error_is_one_problem() {
+    assert_snapshot!(problems(
+        "listeners:\n  - name: a\n   listen: b\nworkers: nonsense\n"
+    ));
+    assert_snapshot!(
+        "unclosed_quote",
+        problems("workers: 'three\nlisteners: []\n")
+    );
+    assert_snapshot!("tab", problems("log:\n\tlevel: info\n"));
+    assert_snapshot!("control_character", problems("workers: 1\nlog: \0\n"));
+}
+
+#[test]
+fn passwords_are_refused_and_never_shown() {
+    let error = problems(
+        &format!(
+            "{MINIMAL}
+  - name: users
+    endpoints:
+      - mongodb://root:hunter2@db1:27017,db2:27017/admin
+      - mongodb://root:hun/ter@2@db1:27017   # hunter2@db2
+      - root:hunter2@db1:27017
+    user: hunter2@db
+    password: hunter2
+    uri: \"mongodb://root:hunter2@db1
+      continued
+stats: {{ statsd: {{ address: 'udp://root:hunter2@db1:8125' }} }}
+"
+        )
+        .replace("\"mongodb", "mongodb"),
+    );
+    let printed = error.to_string();
+    assert!(
+        !printed.contains("hunter2") && !printed.contains("ter@2"),
+        "{printed}"
+    );
+    assert_snapshot!(printed);
+    let syntax = problems("endpoints: [mongodb://root:hunter2@db1:27017\n").to_string();
+    assert!(!syntax.contains("hunter2"), "{syntax}");
+}
+
+#[test]
+fn flags_are_checked_like_a_file() {
+    let line = "narrows run --listen mongo://localhost:27117 --to db1,mongodb://root:hunter2@db2:27017 --workers 0 \
+                --max-connections 32 --admin nowhere --statsd :0";
+    let Command::Run(args) = Cli::try_parse_from(line.split_whitespace())
+        .unwrap()
+        .command
+    else {
+        panic!("not a run")
+    };
+    assert_snapshot!(args.resolve().unwrap_err());
+}
+
+#[test]
+fn files() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |bytes: &[u8]| {
+        let path = folder.path().join("narrows.yaml");
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    assert_eq!(load(&write(FULL.as_bytes())), Ok(full()));
+    let refused = |path: PathBuf| {
+        let printed = load(&path).unwrap_err().to_string();
+        printed.replace(&folder.path().display().to_string(), "")
+    };
+    assert_snapshot!("not_utf8", refused(write(b"workers: 1\nlog: \xFF\n")));
+    assert_snapshot!("too_large", refused(write(&vec![b'#'; (1 << 20) + 1])));
+    assert_snapshot!("no_file", refused(folder.path().join("other.yaml")));
+    assert_snapshot!("a_folder", refused(folder.path().to_owned()));
+}
+
+#[test]
+fn limits_of_the_tree() {
+    let deep = problems(&format!("a: {}", "[".repeat(100_000)));
+    assert_eq!(deep.problems()[0].message(), "nested deeper than 64 levels");
+    let many = problems(&format!("a: [{}]", "1,".repeat(200_000)));
+    assert_eq!(many.problems()[0].message(), "more than 100000 values");
+    let bomb = problems("a: &a [x,x]\nb: &b [*a,*a]\nc: [*b,*b]\n");
+    assert!(
+        bomb.problems()
+            .iter()
+            .any(|problem| problem.message().starts_with("aliases")),
+        "{bomb}"
+    );
+}
+
+#[test]
+fn a_flood_of_problems_is_cut() {
+    let unknown: String = (0..5000).map(|n| format!("key{n}: 1\n")).collect();
+    let error = problems(&format!("{MINIMAL}{unknown}"));
+    assert_eq!((error.total(), error.problems().len()), (5000, 100));
+    assert!(
+        error
+            .to_string()
+            .ends_with("... and 4900 more\n5000 problems in narrows.yaml; nothing was changed")
+    );
+}
+
+#[test]
+fn the_schema_has_every_key_with_its_meaning() {
+    assert_snapshot!(serde_json::to_string_pretty(&schema()).unwrap());
+}
+
+#[test]
+fn the_schema_accepts_the_examples_and_knows_the_defaults() {
+    let schema = schema();
+    for text in [FULL, MINIMAL] {
+        let shown = to_json(&parse("narrows.yaml", text).unwrap());
+        assert_matches_schema(&schema, &schema, &shown, "");
+    }
+    let defaults = to_json(&parse("narrows.yaml", MINIMAL).unwrap());
+    assert_defaults(&schema, &schema, &defaults, "");
+}
+
+/// Follows a `$ref` into the definitions.
+fn target<'a>(root: &'a serde_json::Value, schema: &'a serde_json::Value) -> &'a serde_json::Value {
+    match schema["$ref"].as_str() {
+        Some(path) => root.pointer(path.trim_start_matches('#')).expect(path),
+        None => schema,
+    }
+}
+
+/// Every key of `value` is a property, every required one is there, and the types are right.
+fn assert_matches_schema(
+    root: &serde_json::Value,
+    schema: &serde_json::Value,
+    value: &serde_json::Value,
+    path: &str,
+) {
+    let constrained = &schema["enum"];
+    assert!(
+        constrained.is_null() || constrained.as_array().unwrap().contains(value),
+        "{path}: {value}"
+    );
+    let schema = target(root, schema);
+    match value {
+        serde_json::Value::Object(keys) => {
+            assert_eq!(
+                (&schema["type"], &schema["additionalProperties"]),
+                (&"object".into(), &false.into()),
+                "{path}"
+            );
+            for required in schema["required"].as_array().into_iter().flatten() {
+                assert!(
+                    keys.contains_key(required.as_str().unwrap()),
+                    "{path}: {required}"
+                );
+            }
+            for (key, value) in keys {
+                let property = &schema["properties"][key];
+                assert!(
+                    property["description"].is_string(),
+                    "{path}.{key} has no meaning"
+                );
+                assert_matches_schema(root, property, value, &format!("{path}.{key}"));
+            }
+        }
+        serde_json::Value::Array(items) => {
+            assert_eq!(schema["type"], "array", "{path}");
+            for item in items {
+                assert_matches_schema(root, &schema["items"], item, path);
+            }
+        }
+        serde_json::Value::Number(_) => assert_eq!(schema["type"], "integer", "{path}"),
+        serde_json::Value::Bool(_) => assert_eq!(schema["type"], "boolean", "{path}"),
+        _ => assert_eq!(schema["type"], "string", "{path}"),
+    }
+}
+
+/// A default that the schema tells is the one that a configuration without the key gets.
+fn assert_defaults(
+    root: &serde_json::Value,
+    schema: &serde_json::Value,
+    value: &serde_json::Value,
+    path: &str,
+) {
+    if let Some(default) = schema.get("default") {
+        assert_eq!(default, value, "{path}");
+    }
+    let schema = target(root, schema);
+    for (key, value) in value.as_object().into_iter().flatten() {
+        assert_defaults(
+            root,
+            &schema["properties"][key],
+            value,
+            &format!("{path}.{key}"),
+        );
+    }
+    for item in value.as_array().into_iter().flatten() {
+        assert_defaults(root, &schema["items"], item, path);
+    }
+}
+
+/// Pieces of YAML that a mistake could be made of.
+fn yaml_soup() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "\n",
+        "\n  ",
+        "\n    ",
+        "- ",
+        ": ",
+        ", ",
+        "[",
+        "]",
+        "{",
+        "}",
+        "'",
+        "\"",
+        "&a",
+        "*a",
+        "!",
+        "!!str",
+        "|",
+        ">",
+        "|2-",
+        "#",
+        "?",
+        "---",
+        "...",
+        "%YAML 1.2",
+        "\t",
+        "\\",
+        "\r\n",
+        "@",
+        "://",
+        "<<",
+        "~",
+        "0",
+        "1s",
+        "\u{feff}",
+        "\u{85}",
+        "\u{2028}",
+        "é",
+        "listeners",
+        "clusters",
+        "name",
+        "endpoints",
+        "stats",
+        "statsd",
+        "address",
+        "mongo",
+        "127.0.0.1:1",
+    ]);
+    prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
+}
+
+/// A valid file with some bytes changed, removed or repeated.
+fn damaged() -> impl Strategy<Value = String> {
+    let edit = (0..FULL.len(), 0..20_usize, yaml_soup());
+    prop::collection::vec(edit, 1..4).prop_map(|edits| {
+        edits
+            .into_iter()
+            .fold(FULL.to_owned(), |mut text, (at, length, soup)| {
+                let at = at.min(text.len());
+                let end = (at + length).min(text.len());
+                if text.is_char_boundary(at) && text.is_char_boundary(end) {
+                    text.replace_range(at..end, &soup);
+                }
+                text
+            })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_is_a_panic(text in prop_oneof![yaml_soup(), damaged(), "\\PC{0,80}", any::<String>()]) {
+        if let Err(error) = parse("narrows.yaml", &text) {
+            prop_assert!(!error.problems().is_empty());
+            prop_assert!(error.to_string().ends_with("in narrows.yaml; nothing was changed"));
+            for (line, column) in error.problems().iter().filter_map(|problem| problem.position()) {
+                prop_assert!(line >= 1 && column >= 1, "{}", error);
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_are_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, &bytes).unwrap();
+        drop(load(file.path()));
+    }
+}
