@@ -1,6 +1,6 @@
 //! A MongoDB by script, and clients by hand: finds that are answered at once, in any number.
 
-use std::io::{BufReader, Write};
+use std::io::{BufReader, ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use bson::{Document, doc};
@@ -164,7 +164,15 @@ impl Client {
 
     /// True when the proxy has closed the connection in order: nothing more can be read.
     pub fn is_closed(&mut self) -> bool {
-        matches!(read_message(&mut self.reader), Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof)
+        matches!(read_message(&mut self.reader), Err(error) if error.kind() == ErrorKind::UnexpectedEof)
+    }
+
+    /// True when the connection has ended, in whatever way.
+    pub fn is_gone(&mut self) -> bool {
+        read_message(&mut self.reader).is_err_and(|error| {
+            // The patience of a test is no end.
+            !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+        })
     }
 
     fn next_id(&mut self) -> i32 {
