@@ -11,14 +11,17 @@
     clippy::print_stderr
 )]
 
+pub mod mongo;
 pub mod mongod;
 pub mod peer;
 pub mod proxy;
 pub mod stats;
+pub mod statsd;
 pub mod wire;
 
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test gives up on it. Generous: a busy machine is no failure.
@@ -35,6 +38,12 @@ pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < deadline, "never happened: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// How a process ended; it has to.
+#[track_caller]
+pub fn wait_for_exit(child: &mut Child) -> ExitStatus {
+    eventually("the process ends", || child.try_wait().unwrap())
 }
 
 /// A port that was free a moment ago, for servers that can't choose one themselves.

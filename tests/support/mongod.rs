@@ -87,12 +87,7 @@ impl Drop for Mongod {
 
 /// Runs one of `tests/drivers`, which has to succeed, and reads the JSON it prints.
 pub fn python(program: &str, arguments: &[&str]) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/drivers")
-        .join(program);
-    let output = Command::new(tool("python"))
-        .arg(path)
-        .args(arguments)
+    let output = driver(program, arguments)
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -108,4 +103,14 @@ pub fn python(program: &str, arguments: &[&str]) -> Value {
             String::from_utf8_lossy(&output.stdout)
         )
     })
+}
+
+/// One of `tests/drivers`, ready to be started.
+pub fn driver(program: &str, arguments: &[&str]) -> Command {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/drivers")
+        .join(program);
+    let mut command = Command::new(tool("python"));
+    command.arg(path).args(arguments);
+    command
 }

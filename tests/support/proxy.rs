@@ -164,9 +164,12 @@ impl Drop for Proxy {
     }
 }
 
-/// The binary under test.
+/// The binary under test: what cargo has built for the tests, or another build of it (a release
+/// one, say) that `NARROWS_BINARY` names.
 pub fn binary() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_narrows"))
+    Command::new(
+        std::env::var_os("NARROWS_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_narrows").into()),
+    )
 }
 
 /// A config with one listener and one cluster, both of the protocol's name.
@@ -199,11 +202,16 @@ pub fn resident_bytes(pid: u32) -> u64 {
 
 /// One HTTP request over a connection of its own.
 pub fn http(address: SocketAddr, method: &str, path: &str) -> (u16, String) {
+    http_as(&address.to_string(), address, method, path)
+}
+
+/// One HTTP request to a server that is called `host`.
+pub fn http_as(host: &str, address: SocketAddr, method: &str, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
     )
     .unwrap();
     let mut answer = Vec::new();
