@@ -98,11 +98,11 @@ impl RunArgs {
     pub fn resolve(&self) -> Result<Config, ConfigError> {
         match &self.config {
             Some(path) => load(path),
-            None => self.from_flags(),
+            None => self.resolve_flags(),
         }
     }
 
-    fn from_flags(&self) -> Result<Config, ConfigError> {
+    fn resolve_flags(&self) -> Result<Config, ConfigError> {
         let mut problems = Vec::new();
         let (protocol, listen) = self.protocol_and_address(&mut problems);
         let choice = protocol.value().and_then(|word| PROTOCOLS.read(word).ok());

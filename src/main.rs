@@ -32,7 +32,7 @@ fn run(arguments: &RunArgs) -> ExitCode {
     telemetry::process_log::init(&config.log);
     match app::run(config, arguments.config.clone()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => complain(&format!("narrows: {error}\n"), FAILED),
+        Err(error) => complain(&format!("narrows: {error}"), FAILED),
     }
 }
 
@@ -46,6 +46,6 @@ fn print(text: &str) -> ExitCode {
 
 fn complain(problem: &dyn std::fmt::Display, code: u8) -> ExitCode {
     // Standard error is the last resort: where it can't be written, the exit code has to do.
-    let _ = write!(std::io::stderr(), "{problem}");
+    let _ = writeln!(std::io::stderr(), "{problem}");
     ExitCode::from(code)
 }

@@ -68,7 +68,10 @@ fn what_is_no_mongodb_passes_and_is_counted_with_its_reason() {
     let garbage = vec![b"GET / HTTP/1.1\r\nHost: not-mongodb\r\n\r\n".to_vec()];
     let mut sent = 0;
     for bytes in lengths.into_iter().chain(garbage) {
-        assert_eq!(echoed(proxy.address("mongo"), &[bytes.clone()]), bytes);
+        assert_eq!(
+            echoed(proxy.address("mongo"), std::slice::from_ref(&bytes)),
+            bytes
+        );
         sent += 1;
         let stats = proxy.stats();
         assert_eq!(stats.value("mongo.mongo.decoding_error"), sent);
@@ -82,12 +85,70 @@ fn what_is_no_mongodb_passes_and_is_counted_with_its_reason() {
     }
 }
 
+/// 48 KB that would inflate to 48 MB: with a claim that is true, and with one that is not.
+#[test]
+fn compressed_bombs_pass_and_are_not_inflated() {
+    let inflated = 48_000_000;
+    let zlib = {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(&vec![0; inflated]).unwrap();
+        encoder.finish().unwrap()
+    };
+    let zstd = zstd::encode_all(&*vec![0; inflated], 19).unwrap();
+    assert!(zlib.len() < 50_000 && zstd.len() < 50_000);
+    let proxy = Proxy::in_front_of("mongo", echo());
+    let before = proxy.resident_bytes();
+    let mut bombs = 0;
+    for (compressor, data) in [(2u8, &zlib), (3, &zstd)] {
+        for claim in [200, inflated] {
+            let mut payload = wire::OP_MSG.to_le_bytes().to_vec();
+            payload.extend(i32::try_from(claim).unwrap().to_le_bytes());
+            payload.push(compressor);
+            payload.extend(data);
+            let bytes = message(1, 0, 2012, &payload);
+            assert_eq!(
+                echoed(proxy.address("mongo"), std::slice::from_ref(&bytes)),
+                bytes
+            );
+            bombs += 1;
+        }
+    }
+    let grown = proxy.resident_bytes().saturating_sub(before);
+    assert!(grown < 8 << 20, "memory grew by {grown} bytes");
+    proxy.stats().expect("mongo.mongo.decoding_error", bombs);
+}
+
+/// A message that stops anywhere, and a client that leaves there.
+#[test]
+fn truncated_messages_pass_as_far_as_they_came() {
+    let proxy = Proxy::in_front_of("mongo", echo());
+    let whole = op_msg(
+        1,
+        0,
+        &doc! {"find": "c", "filter": {"_id": 1}, "comment": "x", "$db": "d"},
+    );
+    for length in 1..whole.len() {
+        let bytes = whole[..length].to_vec();
+        assert_eq!(
+            echoed(proxy.address("mongo"), std::slice::from_ref(&bytes)),
+            bytes
+        );
+    }
+    proxy
+        .stats()
+        .expect("mongo.mongo.op_msg", 0)
+        .expect("mongo.mongo.decoding_error", 0);
+}
+
 #[test]
 fn nesting_100_000_deep_is_passed_and_costs_nothing() {
     let proxy = Proxy::in_front_of("mongo", echo());
     let bytes = nested(100_000);
     let before = proxy.resident_bytes();
-    assert_eq!(echoed(proxy.address("mongo"), &[bytes.clone()]), bytes);
+    assert_eq!(
+        echoed(proxy.address("mongo"), std::slice::from_ref(&bytes)),
+        bytes
+    );
     let grown = proxy.resident_bytes().saturating_sub(before);
     assert!(grown < 4 << 20, "memory grew by {grown} bytes");
     proxy.stats().expect("mongo.mongo.op_msg", 2);

@@ -116,8 +116,9 @@ impl Control {
         }
         let path = self.source.as_deref().ok_or(ReloadError::NoFile)?;
         let new = config::load(path)?;
-        if let Some(fixed) = only_by_restart(&self.config, &new) {
-            return Err(ReloadError::NeedsRestart(fixed));
+        let fixed = self.config.needs_restart(&new);
+        if !fixed.is_empty() {
+            return Err(ReloadError::NeedsRestart(fixed.join(", ")));
         }
         self.topology.apply(&new, &self.workers).await?;
         self.config = new;
@@ -199,21 +200,4 @@ impl Control {
             })
         })
     }
-}
-
-/// What differs and can't be changed while running, by its place in the config.
-fn only_by_restart(old: &Config, new: &Config) -> Option<String> {
-    let differs = [
-        ("admin.listen", old.admin != new.admin),
-        ("workers", old.workers != new.workers),
-        ("drain_timeout", old.drain_timeout != new.drain_timeout),
-        ("log", old.log != new.log),
-        ("stats", old.stats != new.stats),
-    ];
-    let named: Vec<_> = differs
-        .iter()
-        .filter(|(_, differs)| *differs)
-        .map(|(name, _)| format!("`{name}`"))
-        .collect();
-    (!named.is_empty()).then(|| named.join(", "))
 }

@@ -65,7 +65,7 @@ impl<'a> NodeDeserializer<'a> {
             return Mismatch(format!("expected {expected}"));
         };
         let found = match &node.kind {
-            _ if node.is_null() => "nothing; leave the key out to take its default".to_owned(),
+            _ if node.is_null() => "nothing; a key that has a default can be left out".to_owned(),
             Kind::Scalar { text, plain: true } => quoted(text),
             Kind::Scalar { text, plain: false } => format!("the text {}", quoted(text)),
             Kind::Sequence(_) => "a list".to_owned(),

@@ -1,7 +1,7 @@
 //! The configuration as it is written. The comments become the descriptions of the JSON Schema.
 //!
-//! Values are kept as they stand; `resolve.rs` gives them a meaning. What must be given says so in the schema only,
-//! so that one missing key does not hide the other mistakes.
+//! Values are kept as they stand; `resolve.rs` gives them a meaning, and misses what must be there. To serde every key
+//! is optional, so that a missing one does not hide the other mistakes.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use super::values::duration_text;
 /// Configuration of Narrows. Durations are written as a whole number with a unit: `500ms`, `5s`, `2m`, `1h`.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(title = "Narrows configuration")]
+#[schemars(title = "Narrows configuration", extend("required" = ["listeners", "clusters"]))]
 pub(crate) struct File {
     /// The HTTP server for operators. Cannot be changed by a reload.
     #[serde(default)]
@@ -23,7 +23,7 @@ pub(crate) struct File {
     #[serde(default)]
     #[schemars(range(min = 1, max = defaults::WORKERS_MAX))]
     pub(crate) workers: Field<u64>,
-    /// How long open sessions may finish their work after SIGTERM or `POST /drain`; `0s` closes them at once.
+    /// How long open sessions may finish their work after SIGTERM; `0s` closes them at once.
     /// Can be changed by a reload.
     #[serde(default)]
     #[schemars(regex(pattern = DURATION), extend("default" = duration_text(defaults::DRAIN_TIMEOUT)))]
@@ -33,11 +33,11 @@ pub(crate) struct File {
     pub(crate) log: Field<LogFile>,
     /// Where clients connect to. Can be changed by a reload.
     #[serde(default)]
-    #[schemars(required, length(min = 1))]
+    #[schemars(length(min = 1))]
     pub(crate) listeners: Field<Vec<Field<ListenerFile>>>,
     /// Where listeners send to. Can be changed by a reload.
     #[serde(default)]
-    #[schemars(required, length(min = 1))]
+    #[schemars(length(min = 1))]
     pub(crate) clusters: Field<Vec<Field<ClusterFile>>>,
     /// What is measured and where it goes. Cannot be changed by a reload.
     #[serde(default)]
@@ -74,25 +74,23 @@ pub(crate) struct LogFile {
 /// One address that clients connect to.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "Listener")]
+#[schemars(rename = "Listener", extend("required" = ["name", "listen", "protocol", "cluster"]))]
 pub(crate) struct ListenerFile {
     /// Part of stat names, unique among listeners: letters, digits, `_` and `-`, at most 64.
     /// A reload takes another name for another listener.
     #[serde(default)]
-    #[schemars(required, regex(pattern = NAME))]
+    #[schemars(regex(pattern = NAME))]
     pub(crate) name: Field<String>,
     /// IP address and port, such as `0.0.0.0:27017` or `[::]:27017`. Port 0 lets the system choose.
     /// Can be changed by a reload.
     #[serde(default)]
-    #[schemars(required)]
     pub(crate) listen: Field<String>,
     /// What clients speak here. Can be changed by a reload, for new sessions.
     #[serde(default)]
-    #[schemars(required, extend("enum" = PROTOCOLS.available()))]
+    #[schemars(extend("enum" = PROTOCOLS.available()))]
     pub(crate) protocol: Field<String>,
     /// Name of the cluster that sessions are forwarded to. Can be changed by a reload, for new sessions.
     #[serde(default)]
-    #[schemars(required)]
     pub(crate) cluster: Field<String>,
     /// A session without a byte in either direction for this long is closed; `0s` is never.
     /// Default: `1h` for protocol tcp, `0s` for protocol mongo, whose drivers keep silent connections.
@@ -124,17 +122,17 @@ pub(crate) struct MongoFile {
 /// A named set of endpoints with its policy.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "Cluster")]
+#[schemars(rename = "Cluster", extend("required" = ["name", "endpoints"]))]
 pub(crate) struct ClusterFile {
     /// Part of stat names, unique among clusters: letters, digits, `_` and `-`, at most 64.
     /// A reload takes another name for another cluster.
     #[serde(default)]
-    #[schemars(required, regex(pattern = NAME))]
+    #[schemars(regex(pattern = NAME))]
     pub(crate) name: Field<String>,
     /// `host:port` each, with an IP address (IPv6 in brackets) or a DNS name. For sharded Mongo: the mongos routers.
     /// Can be changed by a reload, for new connections.
     #[serde(default)]
-    #[schemars(required, length(min = 1))]
+    #[schemars(length(min = 1))]
     pub(crate) endpoints: Field<Vec<Field<String>>>,
     /// How long a connection attempt may take. Can be changed by a reload, for new connections.
     #[serde(default)]
@@ -198,11 +196,10 @@ pub(crate) struct LimitsFile {
 /// A statsd daemon. It gets one burst of datagrams an interval, never one a request.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "Statsd")]
+#[schemars(rename = "Statsd", extend("required" = ["address"]))]
 pub(crate) struct StatsdFile {
     /// `host:port` for UDP, or `unix:///path` for a datagram socket. Cannot be changed by a reload.
     #[serde(default)]
-    #[schemars(required)]
     pub(crate) address: Field<String>,
     /// First part of every name: letters, digits, `_`, `-` and `.`, at most 64. Cannot be changed by a reload.
     #[serde(default)]

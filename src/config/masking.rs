@@ -87,7 +87,12 @@ fn value_of_secret_key(line: &[char]) -> Option<(usize, usize)> {
     let colon = key_end + lower.get(key_end..)?.find(':')?;
     // The colon's place in characters: what stands before it may hold longer ones.
     let start = lower.get(..=colon)?.chars().count();
-    Some((start, line.len()))
+    let space = line
+        .iter()
+        .skip(start)
+        .take_while(|c| c.is_whitespace())
+        .count();
+    Some((start + space, line.len()))
 }
 
 const MASK: &str = "***";
@@ -110,7 +115,7 @@ mod tests {
             ("mongodb://root:hun/ter@2@db", "`mongodb://***@db`"),
             ("root:hunter2@db:27017", "`***@db:27017`"),
             ("[a:hunter2@b, mongodb://c:hunter2@d]", "`[***@d]`"),
-            ("password: hunter2", "`password:***`"),
+            ("password: hunter2", "`password: ***`"),
             ("ordinary", "`ordinary`"),
         ];
         for (text, shown) in cases {

@@ -146,17 +146,23 @@ impl Problem {
             Place::Flag(flag) => writeln!(f, "{flag}: error: {}", self.message),
             Place::Text(Span { line, column, .. }) => {
                 writeln!(f, "{origin}:{line}:{column}: error: {}", self.message)?;
-                let Some(shown) = &self.shown else {
+                let Some(ShownLine {
+                    text,
+                    indent,
+                    carets,
+                }) = &self.shown
+                else {
                     return Ok(());
                 };
-                writeln!(f, "{line:>4} | {}", shown.text)?;
+                let number = format!("{line:>4}");
+                writeln!(f, "{number} | {text}")?;
                 writeln!(
                     f,
-                    "     | {:indent$}{:^<carets$}",
+                    "{:width$} | {:indent$}{:^<carets$}",
                     "",
                     "",
-                    indent = shown.indent,
-                    carets = shown.carets
+                    "",
+                    width = number.len()
                 )
             }
         }

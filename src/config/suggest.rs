@@ -2,13 +2,17 @@
 
 /// The end of a sentence that names the candidate nearest to `word`, if one is near enough to be meant.
 pub(crate) fn did_you_mean(word: &str, candidates: &[&str]) -> Option<String> {
+    let near = |candidate: &&&str| {
+        let length = candidate.chars().count();
+        // Of two letters everything would be near.
+        let allowed = if length < 3 { 0 } else { (length / 3).max(1) };
+        distance(word, candidate) <= allowed || (length > 3 && word.starts_with(**candidate))
+    };
     let nearest = candidates
         .iter()
-        .map(|candidate| (distance(word, candidate), candidate))
-        .min_by_key(|(distance, _)| *distance)?;
-    let (distance, candidate) = nearest;
-    let allowed = (candidate.chars().count() / 3).max(1);
-    (distance <= allowed).then(|| format!("; did you mean `{candidate}`?"))
+        .filter(near)
+        .min_by_key(|candidate| distance(word, candidate))?;
+    Some(format!("; did you mean `{nearest}`?"))
 }
 
 /// How many characters must be inserted, removed, replaced or swapped with their neighbour to turn one word into
@@ -77,6 +81,11 @@ mod tests {
             Some("; did you mean `listen`?")
         );
         assert_eq!(did_you_mean("bandwidth", &keys), None);
+        assert_eq!(
+            did_you_mean("mongodb", &["mongo", "tcp"]).as_deref(),
+            Some("; did you mean `mongo`?")
+        );
+        assert_eq!(did_you_mean("b", &["a"]), None);
         assert_eq!(did_you_mean("x", &[]), None);
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::catalogue::{Kind, StatsSelf};
-use super::histogram::{Distribution, Recorded};
+use super::histogram::{Boxed, Distribution};
 use super::registry::{Cells, Registry, Series};
 use super::shard::{Gathered, Pool, Scope, Shard};
 
@@ -36,7 +36,7 @@ pub struct Aggregator {
 struct Link {
     requests: mpsc::UnboundedSender<Request>,
     batches: mpsc::UnboundedReceiver<Batch>,
-    emptied: Vec<Box<Recorded>>,
+    emptied: Vec<Boxed>,
     /// Requests without an answer yet.
     awaited: usize,
 }
@@ -50,7 +50,7 @@ pub struct WorkerSeed {
 
 struct Request {
     first: bool,
-    emptied: Vec<Box<Recorded>>,
+    emptied: Vec<Boxed>,
 }
 
 struct Batch {
@@ -237,7 +237,7 @@ impl Aggregator {
         pool.gather(0, emptied);
     }
 
-    fn merge(&mut self, gathered: Gathered) -> Box<Recorded> {
+    fn merge(&mut self, gathered: Gathered) -> Boxed {
         let mut recorded = gathered.recorded;
         let intervals = usize::try_from(gathered.series)
             .ok()

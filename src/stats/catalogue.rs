@@ -341,39 +341,33 @@ scopes! {
     }
 }
 
-/// The place of a metric among those of its sort: histograms are numbered apart.
-const fn place(metrics: &[Metric], name: &str) -> usize {
+/// The place of a metric among those of its sort: histograms are numbered apart. Worked out by the
+/// compiler, from the row that the macro has just written.
+const fn place(mut metrics: &[Metric], name: &str) -> usize {
     let mut cells = 0;
     let mut histograms = 0;
-    let mut i = 0;
-    while i < metrics.len() {
-        let is_histogram = matches!(metrics[i].kind, Kind::Histogram);
-        if same(metrics[i].name, name) {
-            return if is_histogram { histograms } else { cells };
+    while let [metric, rest @ ..] = metrics {
+        let place = match metric.kind {
+            Kind::Histogram => &mut histograms,
+            Kind::Counter | Kind::Gauge => &mut cells,
+        };
+        if is_same(metric.name.as_bytes(), name.as_bytes()) {
+            return *place;
         }
-        if is_histogram {
-            histograms += 1;
-        } else {
-            cells += 1;
-        }
-        i += 1;
+        *place += 1;
+        metrics = rest;
     }
-    0
+    usize::MAX
 }
 
-const fn same(a: &str, b: &str) -> bool {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    if a.len() != b.len() {
-        return false;
-    }
-    let mut i = 0;
-    while i < a.len() {
-        if a[i] != b[i] {
+const fn is_same(mut a: &[u8], mut b: &[u8]) -> bool {
+    while let ([x, rest_of_a @ ..], [y, rest_of_b @ ..]) = (a, b) {
+        if *x != *y {
             return false;
         }
-        i += 1;
+        (a, b) = (rest_of_a, rest_of_b);
     }
-    true
+    a.is_empty() && b.is_empty()
 }
 
 impl ScopeRow {
@@ -395,5 +389,40 @@ impl ScopeRow {
             .iter()
             .filter(|metric| metric.kind == Kind::Histogram)
             .count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_metric_has_one_place_and_one_name() {
+        let mut names = HashSet::new();
+        for scope in SCOPES {
+            for metric in scope.metrics {
+                assert!(
+                    names.insert((scope.prefix, metric.name)),
+                    "{} {}",
+                    scope.prefix,
+                    metric.name
+                );
+                assert_ne!(place(scope.metrics, metric.name), usize::MAX);
+                assert!(!metric.help.is_empty());
+                let in_milliseconds = metric.name.ends_with("_ms");
+                assert_eq!(
+                    in_milliseconds,
+                    metric.unit == Unit::Milliseconds,
+                    "{}",
+                    metric.name
+                );
+            }
+            let labels = scope.labels().count();
+            assert!(scope.caps.iter().all(|(place, _)| *place < labels));
+        }
+        assert_eq!(MongoCommand::REQUEST_SIZE.0, 0);
+        assert_eq!(Listener::DOWNSTREAM_CX_ACTIVE.0, 1);
     }
 }

@@ -14,6 +14,10 @@ const HALF: u64 = EXACT / 2;
 /// Significant decimal digits asked of `hdrhistogram`; two give the layout above.
 const DIGITS: u8 = 2;
 
+/// A [`Recorded`] on the heap: it changes hands as a pointer, and an idle series keeps room for no
+/// more than that.
+pub type Boxed = Box<Recorded>;
+
 /// What one worker recorded of one series since it was last gathered.
 pub struct Recorded {
     histogram: hdrhistogram::Histogram<u32>,

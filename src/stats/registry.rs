@@ -34,9 +34,12 @@ pub struct Registry {
     state: Mutex<State>,
 }
 
+/// A scope's place in the catalogue, and the labels.
+type SeriesKey = (usize, Box<[Box<str>]>);
+
 #[derive(Default)]
 struct State {
-    series: HashMap<(usize, Box<[Box<str>]>), Arc<Series>>,
+    series: HashMap<SeriesKey, Arc<Series>>,
     capped: HashMap<(Cap, Box<str>), Capped>,
     announced: Vec<(Arc<Series>, Cells)>,
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hashbrown::HashTable;
 
 use super::catalogue::{Cap, Counter, Gauge, Histogram, SCOPES, ScopeKind, ScopeRow, StatsFolded};
-use super::histogram::Recorded;
+use super::histogram::{Boxed, Recorded};
 use super::registry::{Admitted, Cells, Frozen, Registry, capped_value};
 use super::sanitise::{self, OTHER};
 
@@ -36,14 +36,14 @@ struct Known {
     labels: Box<[Box<str>]>,
     id: u32,
     cells: Cells,
-    histograms: Box<[RefCell<Option<Box<Recorded>>>]>,
+    histograms: Box<[RefCell<Option<Boxed>>]>,
     pool: Rc<Pool>,
 }
 
 /// Histograms that are not in use, and series whose histograms are.
 #[derive(Default)]
 pub(super) struct Pool {
-    free: RefCell<Vec<Box<Recorded>>>,
+    free: RefCell<Vec<Boxed>>,
     /// The fewest free ones since they were last gathered: so many were not needed.
     unused: Cell<usize>,
     dirty: RefCell<Vec<(Rc<Known>, usize)>>,
@@ -53,7 +53,7 @@ pub(super) struct Pool {
 pub(super) struct Gathered {
     pub(super) series: u32,
     pub(super) place: usize,
-    pub(super) recorded: Box<Recorded>,
+    pub(super) recorded: Boxed,
 }
 
 /// The series of one scope and one set of labels, for one worker.
@@ -293,12 +293,12 @@ impl Shard {
     }
 }
 
-fn slots(row: &ScopeRow) -> Box<[RefCell<Option<Box<Recorded>>>]> {
+fn slots(row: &ScopeRow) -> Box<[RefCell<Option<Boxed>>]> {
     (0..row.histograms()).map(|_| RefCell::new(None)).collect()
 }
 
 impl Pool {
-    fn begin(&self, known: &Rc<Known>, place: usize) -> Option<Box<Recorded>> {
+    fn begin(&self, known: &Rc<Known>, place: usize) -> Option<Boxed> {
         self.dirty.borrow_mut().push((Rc::clone(known), place));
         let mut free = self.free.borrow_mut();
         let recycled = free.pop();
@@ -316,7 +316,7 @@ impl Pool {
     }
 
     /// Takes up to `most` histograms, the ones that have waited longest, and gives others back.
-    pub(super) fn gather(&self, most: usize, back: Vec<Box<Recorded>>) -> Vec<Gathered> {
+    pub(super) fn gather(&self, most: usize, back: Vec<Boxed>) -> Vec<Gathered> {
         self.free.borrow_mut().extend(back);
         let mut dirty = self.dirty.borrow_mut();
         let most = most.min(dirty.len());

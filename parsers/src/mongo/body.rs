@@ -172,7 +172,7 @@ impl<L: Labels> Body<L> {
                 let Some(bytes) = self.reader.fixed(input) else {
                     return Ok(None);
                 };
-                self.skip_document(u32::from_le_bytes(bytes), input.position(), end)?;
+                self.skip_document(u32::from_le_bytes(bytes), end, input)?;
                 if counted {
                     self.labels.sequence_document();
                 }
@@ -224,12 +224,17 @@ impl<L: Labels> Body<L> {
     }
 
     /// Passes over a document whose length has been read.
-    fn skip_document(&mut self, length: u32, position: u32, end: u32) -> Result<(), Malformed> {
-        let start = position.wrapping_sub(4);
+    fn skip_document(
+        &mut self,
+        length: u32,
+        end: u32,
+        input: &mut Input<'_>,
+    ) -> Result<(), Malformed> {
+        let start = input.position().wrapping_sub(4);
         if length < SHORTEST_DOCUMENT || length > end.saturating_sub(start) {
             return Err(Malformed::DocumentLength);
         }
-        self.reader.skip(length - 4);
+        self.reader.skip(input, length - 4);
         Ok(())
     }
 
@@ -257,7 +262,7 @@ impl<L: Labels> Body<L> {
                 let left = self.end.saturating_sub(input.position());
                 self.labels.head(head, i64::from_le_bytes(bytes), left)?;
             }
-            Part::Skip(bytes) => self.reader.skip(bytes),
+            Part::Skip(bytes) => self.reader.skip(input, bytes),
             Part::Name(slot) => {
                 self.captures.begin(slot, input.at());
                 return Ok(Some(Stage::LegacyName(slot, rest)));
@@ -273,7 +278,7 @@ impl<L: Labels> Body<L> {
                 let Some(bytes) = self.reader.fixed(input) else {
                     return Ok(None);
                 };
-                self.skip_document(u32::from_le_bytes(bytes), input.position(), self.end)?;
+                self.skip_document(u32::from_le_bytes(bytes), self.end, input)?;
                 self.labels.sequence_document();
                 return Ok(Some(self.stage));
             }

@@ -40,6 +40,10 @@ fn calling_function(comment: &[u8], raw: Range<usize>) -> CallSite {
 
 /// Finds a `traceparent` in a string comment, in whatever notation: `traceparent='…'`, `traceparent: …`, `"traceparent":"…"`.
 pub(super) fn trace_parent(comment: &[u8]) -> Option<Range<usize>> {
+    // Most comments are too short to hold one, and a search costs more to prepare than such a comment to read.
+    if comment.len() <= TRACE_PARENT.len() + usize::from(TRACE_PARENT_BYTES) {
+        return None;
+    }
     memmem::find_iter(comment, TRACE_PARENT).find_map(|at| {
         let after = at + TRACE_PARENT.len();
         let punctuation = comment
@@ -111,6 +115,9 @@ fn without_carriers(text: &[u8]) -> &[u8] {
 
 /// Cuts at the first word that is the name of a carrier and is followed by `:` or `=`.
 fn before_carrier(text: &[u8]) -> &[u8] {
+    if memchr::memchr2(b':', b'=', text).is_none() {
+        return text;
+    }
     let mut start = 0;
     for word in text.split(|byte| is_separator(*byte)) {
         let name_end = word.iter().position(|byte| matches!(byte, b':' | b'='));

@@ -128,6 +128,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// The type with this number (BSON specification 1.1), if there is one.
+    #[inline]
     pub(super) fn from_wire(number: u8) -> Option<Self> {
         Some(match number {
             0x01 => Self::Double,

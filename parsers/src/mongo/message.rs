@@ -41,7 +41,7 @@ pub struct Request<'a> {
     pub start_transaction: bool,
     /// `autocommit`; false within a transaction.
     pub autocommit: Option<bool>,
-    /// Of a getMore: the cursor.
+    /// Of a getMore: the cursor. Of a killCursors: the first one; drivers name no more than that.
     pub cursor_id: Option<i64>,
     /// `batchSize` of a find, getMore or aggregate, in documents.
     pub batch_size: Option<i64>,

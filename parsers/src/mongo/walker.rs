@@ -6,6 +6,7 @@ use super::input::{Input, Reader};
 use super::labels::{Action, Element, Kind, Labels, Scalar};
 use crate::Malformed;
 use crate::limits::WALK_DEPTH;
+use std::ops::ControlFlow::{self, Break, Continue};
 
 /// Bytes of the shortest document: its length and its end.
 pub(super) const SHORTEST_DOCUMENT: u32 = 5;
@@ -15,6 +16,8 @@ pub(super) const SHORTEST_DOCUMENT: u32 = 5;
 pub(super) struct Walker<L: Labels> {
     state: State<L>,
     depth: u8,
+    /// Position of the end byte of the document that is being walked; what stands in the document ends before it.
+    last: u32,
     stack: [Frame<L::Role>; WALK_DEPTH],
 }
 
@@ -47,6 +50,8 @@ enum State<L: Labels> {
     Uuid,
     /// In a regular expression: C strings to come.
     Regex(u8),
+    /// Behind the document.
+    End,
 }
 
 // By hand, because derive would ask it of `L`.
@@ -56,6 +61,9 @@ impl<L: Labels> Clone for State<L> {
     }
 }
 impl<L: Labels> Copy for State<L> {}
+
+/// What comes next, or where to go on when the piece has ended.
+type Flow<L> = Result<ControlFlow<State<L>, State<L>>, Malformed>;
 
 /// Everything that a walk reads from and reports to.
 pub(super) struct Walk<'w, 'b, L> {
@@ -68,8 +76,9 @@ pub(super) struct Walk<'w, 'b, L> {
 impl<L: Labels> Default for Walker<L> {
     fn default() -> Self {
         Self {
-            state: State::Element,
+            state: State::End,
             depth: 0,
+            last: 0,
             stack: [Frame {
                 end: 0,
                 role: L::BODY,
@@ -89,100 +98,76 @@ impl<L: Labels> Walker<L> {
     /// Goes on. True when the document is complete.
     pub(super) fn advance(&mut self, walk: &mut Walk<'_, '_, L>) -> Result<bool, Malformed> {
         while walk.reader.settle(walk.input) {
-            let next = match self.state {
-                State::Document(role, limit) => self.document(role, limit, walk)?,
-                State::Element => {
-                    let Some(next) = self.element(walk)? else {
-                        break;
-                    };
-                    if self.depth == 0 {
-                        return Ok(true);
-                    }
-                    Some(next)
-                }
-                State::Name(kind) => self.name(kind, walk)?,
-                State::Scalar(kind, field) => self.scalar(kind, field, walk)?,
-                State::Length(kind, action) => self.length(kind, action, walk)?,
-                State::Text { slot, left, keep } => text(slot, left, keep, walk),
-                State::Uuid => walk.reader.fixed::<17>(walk.input).map(|bytes| {
-                    if let Some(id) = bytes.last_chunk() {
-                        walk.labels.uuid(*id);
-                    }
-                    State::Element
-                }),
-                State::Regex(0) => Some(State::Element),
-                State::Regex(left) => walk
-                    .reader
-                    .name(walk.input, self.last())?
-                    .map(|_| State::Regex(left - 1)),
+            // Whatever of an element lies within the piece is read in one step, from its type to its value.
+            let flow = match self.state {
+                State::Document(role, limit) => self.document(role, limit, walk),
+                State::Element => self.element(walk),
+                State::Name(kind) => self.name(kind, walk),
+                State::Scalar(kind, field) => self.scalar(kind, field, walk),
+                State::Length(kind, action) => self.length(kind, action, walk),
+                State::Text { slot, left, keep } => Ok(text(slot, left, keep, walk)),
+                State::Uuid => Ok(uuid(walk)),
+                State::Regex(left) => self.regex(left, walk),
+                State::End => return Ok(true),
             };
-            let Some(next) = next else { break };
-            self.state = next;
+            match flow? {
+                Continue(next) => self.state = next,
+                Break(here) => {
+                    self.state = here;
+                    break;
+                }
+            }
         }
         Ok(false)
     }
 
-    fn document(
-        &mut self,
-        role: L::Role,
-        limit: u32,
-        walk: &mut Walk<'_, '_, L>,
-    ) -> Result<Option<State<L>>, Malformed> {
+    fn document(&mut self, role: L::Role, limit: u32, walk: &mut Walk<'_, '_, L>) -> Flow<L> {
         let Some(bytes) = walk.reader.fixed(walk.input) else {
-            return Ok(None);
+            return Ok(Break(State::Document(role, limit)));
         };
         let length = u32::from_le_bytes(bytes);
         let start = walk.input.position().wrapping_sub(4);
         if length < SHORTEST_DOCUMENT || length > limit.saturating_sub(start) {
             return Err(Malformed::DocumentLength);
         }
-        self.push(Frame {
-            end: start + length,
-            role,
-            first: true,
-        });
-        Ok(Some(State::Element))
+        self.push(role, start + length);
+        Ok(Continue(State::Element))
     }
 
-    fn element(&mut self, walk: &mut Walk<'_, '_, L>) -> Result<Option<State<L>>, Malformed> {
+    fn element(&mut self, walk: &mut Walk<'_, '_, L>) -> Flow<L> {
         let Some([number]) = walk.reader.fixed(walk.input) else {
-            return Ok(None);
+            return Ok(Break(State::Element));
         };
-        let last = self.last();
         if number == 0 {
-            if walk.input.position() != last + 1 {
+            if walk.input.position() != self.last + 1 {
                 return Err(Malformed::DocumentLength);
             }
-            self.depth -= 1;
-            return Ok(Some(State::Element));
+            return Ok(Continue(self.pop()));
         }
-        if walk.input.position() > last {
+        if walk.input.position() > self.last {
             return Err(Malformed::DocumentLength);
         }
         let kind = Kind::from_wire(number).ok_or(Malformed::UnknownType)?;
-        Ok(Some(State::Name(kind)))
+        self.name(kind, walk)
     }
 
-    fn name(
-        &mut self,
-        kind: Kind,
-        walk: &mut Walk<'_, '_, L>,
-    ) -> Result<Option<State<L>>, Malformed> {
-        let last = self.last();
-        let Some(name) = walk.reader.name(walk.input, last)? else {
-            return Ok(None);
+    fn name(&mut self, kind: Kind, walk: &mut Walk<'_, '_, L>) -> Flow<L> {
+        let Some(name) = walk.reader.name(walk.input, self.last)? else {
+            return Ok(Break(State::Name(kind)));
         };
-        let Some(frame) = self.top() else {
-            return Ok(None);
+        let top = usize::from(self.depth).saturating_sub(1);
+        let Some(frame) = self.stack.get_mut(top) else {
+            return Err(Malformed::DocumentLength);
         };
+        let first = std::mem::take(&mut frame.first);
         let element = Element {
             role: frame.role,
-            first: std::mem::take(&mut frame.first),
+            first,
             kind,
             name,
         };
         let action = walk.labels.element(element, walk.captures);
-        self.value(kind, action, walk).map(Some)
+        self.value(kind, action, walk)
     }
 
     /// Decides how to go over a value.
@@ -191,53 +176,49 @@ impl<L: Labels> Walker<L> {
         kind: Kind,
         action: Action<L::Role, L::Field>,
         walk: &mut Walk<'_, '_, L>,
-    ) -> Result<State<L>, Malformed> {
+    ) -> Flow<L> {
         let size = match kind {
             Kind::Double | Kind::Int64 => 8,
             Kind::Int32 => 4,
             Kind::Bool => 1,
             Kind::Fixed(size) => u32::from(size),
-            Kind::Regex => return Ok(State::Regex(2)),
-            _ => return Ok(State::Length(kind, action)),
+            Kind::Regex => return self.regex(2, walk),
+            _ => return self.length(kind, action, walk),
         };
         if let Action::Scalar(field) = action
             && !matches!(kind, Kind::Fixed(_))
         {
-            return Ok(State::Scalar(kind, field));
+            return self.scalar(kind, field, walk);
         }
-        self.skip(size, walk)
+        if size > self.last.saturating_sub(walk.input.position()) {
+            return Err(Malformed::ValueLength);
+        }
+        walk.reader.skip(walk.input, size);
+        Ok(Continue(State::Element))
     }
 
-    fn scalar(
-        &mut self,
-        kind: Kind,
-        field: L::Field,
-        walk: &mut Walk<'_, '_, L>,
-    ) -> Result<Option<State<L>>, Malformed> {
+    fn scalar(&mut self, kind: Kind, field: L::Field, walk: &mut Walk<'_, '_, L>) -> Flow<L> {
+        let (reader, input) = (&mut *walk.reader, &mut *walk.input);
         let value = match kind {
-            Kind::Bool => walk
-                .reader
-                .fixed(walk.input)
-                .map(|[byte]| Scalar::Bool(byte != 0)),
-            Kind::Int32 => walk
-                .reader
-                .fixed(walk.input)
+            Kind::Bool => reader.fixed(input).map(|[byte]| Scalar::Bool(byte != 0)),
+            Kind::Int32 => reader
+                .fixed(input)
                 .map(|b| Scalar::Int(i32::from_le_bytes(b).into())),
-            Kind::Double => walk
-                .reader
-                .fixed(walk.input)
+            Kind::Double => reader
+                .fixed(input)
                 .map(|b| Scalar::Double(f64::from_le_bytes(b))),
-            _ => walk
-                .reader
-                .fixed(walk.input)
+            _ => reader
+                .fixed(input)
                 .map(|b| Scalar::Int(i64::from_le_bytes(b))),
         };
-        let Some(value) = value else { return Ok(None) };
-        if walk.input.position() > self.last() {
+        let Some(value) = value else {
+            return Ok(Break(State::Scalar(kind, field)));
+        };
+        if walk.input.position() > self.last {
             return Err(Malformed::ValueLength);
         }
         walk.labels.scalar(field, value);
-        Ok(Some(State::Element))
+        Ok(Continue(State::Element))
     }
 
     fn length(
@@ -245,87 +226,90 @@ impl<L: Labels> Walker<L> {
         kind: Kind,
         action: Action<L::Role, L::Field>,
         walk: &mut Walk<'_, '_, L>,
-    ) -> Result<Option<State<L>>, Malformed> {
+    ) -> Flow<L> {
         let Some(bytes) = walk.reader.fixed(walk.input) else {
-            return Ok(None);
+            return Ok(Break(State::Length(kind, action)));
         };
         let length = u32::from_le_bytes(bytes);
         let room = self
-            .last()
+            .last
             .checked_sub(walk.input.position())
             .ok_or(Malformed::ValueLength)?;
-        // How many bytes follow the length, and how many at least there must be.
-        let (follows, least) = match kind {
-            Kind::Document | Kind::Array => (length.checked_sub(4), 1),
-            // int32 length, string (at least 5 bytes), document (at least 5 bytes)
-            Kind::CodeWithScope => (length.checked_sub(4), 10),
-            Kind::Binary => (length.checked_add(1), 1),
-            Kind::DbPointer => (length.checked_add(12), 13),
-            _ => (Some(length), 1),
-        };
-        let follows = follows.filter(|follows| (least..=room).contains(follows));
-        let follows = follows.ok_or(if kind.is_nested() {
-            Malformed::DocumentLength
-        } else {
-            Malformed::ValueLength
-        })?;
-        let end = walk.input.position() + follows;
-        Ok(Some(match (kind, action) {
+        let follows = follows(kind, length, room)?;
+        match (kind, action) {
             (Kind::Document | Kind::Array, Action::Descend(role))
-                if self.push(Frame {
-                    end,
-                    role,
-                    first: true,
-                }) =>
+                if self.push(role, walk.input.position() + follows) =>
             {
-                State::Element
+                Ok(Continue(State::Element))
             }
             (Kind::String, Action::Text(slot, keep)) if !walk.captures.is_set(slot) => {
                 walk.captures.begin(slot, walk.input.at());
-                State::Text {
-                    slot,
-                    left: follows,
-                    keep,
-                }
+                Ok(text(slot, follows, keep, walk))
             }
-            (Kind::Binary, Action::Uuid) if length == 16 => State::Uuid,
+            (Kind::Binary, Action::Uuid) if length == 16 => Ok(uuid(walk)),
             _ => {
-                walk.reader.skip(follows);
-                State::Element
+                walk.reader.skip(walk.input, follows);
+                Ok(Continue(State::Element))
             }
+        }
+    }
+
+    fn regex(&mut self, left: u8, walk: &mut Walk<'_, '_, L>) -> Flow<L> {
+        if walk.reader.name(walk.input, self.last)?.is_none() {
+            return Ok(Break(State::Regex(left)));
+        }
+        Ok(Continue(if left > 1 {
+            State::Regex(left - 1)
+        } else {
+            State::Element
         }))
     }
 
-    fn skip(&self, size: u32, walk: &mut Walk<'_, '_, L>) -> Result<State<L>, Malformed> {
-        if size > self.last().saturating_sub(walk.input.position()) {
-            return Err(Malformed::ValueLength);
-        }
-        walk.reader.skip(size);
-        Ok(State::Element)
-    }
-
-    /// Position of the end byte of the document that is being walked; what stands in the document ends before it.
-    fn last(&self) -> u32 {
-        let frame = usize::from(self.depth)
-            .checked_sub(1)
-            .and_then(|top| self.stack.get(top));
-        frame.map_or(0, |frame| frame.end - 1)
-    }
-
-    fn top(&mut self) -> Option<&mut Frame<L::Role>> {
-        usize::from(self.depth)
-            .checked_sub(1)
-            .and_then(|top| self.stack.get_mut(top))
-    }
-
-    fn push(&mut self, frame: Frame<L::Role>) -> bool {
+    /// Goes down into a document that ends at a position. False when that is too deep.
+    fn push(&mut self, role: L::Role, end: u32) -> bool {
         let Some(free) = self.stack.get_mut(usize::from(self.depth)) else {
             return false;
         };
-        *free = frame;
+        *free = Frame {
+            end,
+            role,
+            first: true,
+        };
         self.depth += 1;
+        self.last = end - 1;
         true
     }
+
+    /// Goes up into the document around this one.
+    fn pop(&mut self) -> State<L> {
+        self.depth -= 1;
+        let above = usize::from(self.depth)
+            .checked_sub(1)
+            .and_then(|top| self.stack.get(top));
+        let Some(frame) = above else {
+            return State::End;
+        };
+        self.last = frame.end - 1;
+        State::Element
+    }
+}
+
+/// How many bytes follow the length of a value, if they fit into the room that its document has.
+fn follows(kind: Kind, length: u32, room: u32) -> Result<u32, Malformed> {
+    let (follows, least) = match kind {
+        Kind::Document | Kind::Array => (length.checked_sub(4), 1),
+        // int32 length, string (at least 5 bytes), document (at least 5 bytes)
+        Kind::CodeWithScope => (length.checked_sub(4), 10),
+        Kind::Binary => (length.checked_add(1), 1),
+        Kind::DbPointer => (length.checked_add(12), 13),
+        _ => (Some(length), 1),
+    };
+    let fitting = follows.filter(|follows| (least..=room).contains(follows));
+    fitting.ok_or(if kind.is_nested() {
+        Malformed::DocumentLength
+    } else {
+        Malformed::ValueLength
+    })
 }
 
 /// Captures what is at hand of a string.
@@ -334,23 +318,27 @@ fn text<L: Labels>(
     left: u32,
     keep: u16,
     walk: &mut Walk<'_, '_, L>,
-) -> Option<State<L>> {
+) -> ControlFlow<State<L>, State<L>> {
     // The last byte is the NUL that ends the string.
     let kept = walk.input.take(u32::from(keep).min(left - 1));
     walk.captures.extend(kept);
     let left = left - kept.len() as u32;
     let keep = keep - kept.len() as u16;
     if keep > 0 && left > 1 {
-        // `None` would have this piece's bytes captured twice: the state has to move on before the piece ends.
-        return if kept.is_empty() {
-            None
-        } else {
-            Some(State::Text { slot, left, keep })
-        };
+        return Break(State::Text { slot, left, keep });
     }
     walk.captures.close();
     walk.labels
         .captured(slot, walk.captures, walk.input.piece());
-    walk.reader.skip(left);
-    Some(State::Element)
+    walk.reader.skip(walk.input, left);
+    Continue(State::Element)
+}
+
+/// Reads the subtype and the 16 bytes of a binary.
+fn uuid<L: Labels>(walk: &mut Walk<'_, '_, L>) -> ControlFlow<State<L>, State<L>> {
+    let Some([_, id @ ..]) = walk.reader.fixed::<17>(walk.input) else {
+        return Break(State::Uuid);
+    };
+    walk.labels.uuid(id);
+    Continue(State::Element)
 }

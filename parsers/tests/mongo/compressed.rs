@@ -337,7 +337,7 @@ fn snappy_elements() {
     let data = [
         &[28][..],                                // length of the output
         &[3 << 2, b'a', b'b', b'c', b'd'],        // literal of 4
-        &[1 | 0 << 2, 4],                         // copy of 4 with an offset of 11 bits
+        &[1, 4],                                  // copy of 4 with an offset of 11 bits
         &[2 | 5 << 2, 8, 0],                      // copy of 6 with an offset of 16 bits
         &[3 | 5 << 2, 1, 0, 0, 0], // copy of 6 with an offset of 32 bits, into itself
         &[60 << 2, 3, b'w', b'x', b'y', b'z'], // literal of 4, length in 1 byte

@@ -203,7 +203,7 @@ fn flags_and_sections() {
     let find = body(&samples::find());
     for bit in 2..16 {
         assert_eq!(
-            malformed(&op_msg(1 << bit, &[find.clone()])),
+            malformed(&op_msg(1 << bit, std::slice::from_ref(&find))),
             Malformed::UnknownFlag
         );
     }

@@ -120,8 +120,8 @@ fn documents_are_counted() {
         &command(&doc! { "killCursors": "c", "cursors": [1i64, 2i64] }),
         |request| {
             assert_eq!(
-                (request.documents, request.collection),
-                (2, b"c".as_slice())
+                (request.documents, request.collection, request.cursor_id),
+                (2, b"c".as_slice(), Some(1))
             );
         },
     );
@@ -383,7 +383,10 @@ fn trace_contexts() {
         Some(PARENT)
     );
     assert_eq!(found(&[document.clone(), section]).as_deref(), Some(PARENT));
-    assert_eq!(found(&[string.clone()]).as_deref(), Some(other.as_str()));
+    assert_eq!(
+        found(std::slice::from_ref(&string)).as_deref(),
+        Some(other.as_str())
+    );
     assert_eq!(found(&[document]).as_deref(), Some(other.as_str()));
     let long = trace(&doc! { "otel": { "traceparent": format!("{PARENT}0") } });
     assert_eq!(found(&[long.clone(), body(&doc! { "ping": 1 })]), None);

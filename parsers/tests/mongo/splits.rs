@@ -5,7 +5,9 @@ use narrows_parsers::replay::{self, Outcome};
 
 type Decode = fn(&[u8], &[usize]) -> Outcome;
 
-const DIRECTIONS: [(Decode, fn() -> Vec<Vec<u8>>); 2] = [
+type Samples = fn() -> Vec<Vec<u8>>;
+
+const DIRECTIONS: [(Decode, Samples); 2] = [
     (replay::requests, samples::requests),
     (replay::replies, samples::replies),
 ];

@@ -325,7 +325,10 @@ impl Labels for Fields {
             Role::Driver if name == b"version" => Action::Text(Slot::DriverVersion, DRIVER_BYTES),
             Role::Counted => {
                 self.documents += 1;
-                Action::Skip
+                match self.command {
+                    Command::KillCursors if element.first => Action::Scalar(Field::CursorId),
+                    _ => Action::Skip,
+                }
             }
             Role::Trace if name == b"otel" => Action::Descend(Role::Otel),
             Role::Otel if name == b"traceparent" => {

@@ -1,5 +1,13 @@
 //! A configuration is either taken as a whole or refused with every mistake in it, each at its place.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "clippy.toml lets tests do so, but not what tests call"
+)]
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,9 +17,11 @@ use narrows::cli::{Cli, Command};
 use narrows::config::{
     AdminConfig, ClusterConfig, Config, ConfigError, Endpoint, ListenerConfig, LogConfig,
     LogFormat, LogLevel, MongoMode, Protocol, StatsConfig, StatsLimits, StatsdAddress,
-    StatsdConfig, StatsdFlavor, load, parse, schema, to_json,
+    StatsdConfig, StatsdFlavor, load, parse, to_json,
 };
-use proptest::prelude::*;
+
+mod random;
+mod schema;
 
 /// Every key of the format, none at its default.
 const FULL: &str = "
@@ -409,7 +419,7 @@ fn files() {
 
 #[test]
 fn limits_of_the_tree() {
-    let deep = problems(&format!("a: {}", "[".repeat(100_000)));
+    let deep = problems(&format!("a: {}", "[".repeat(70)));
     assert_eq!(deep.problems()[0].message(), "nested deeper than 64 levels");
     let many = problems(&format!("a: [{}]", "1,".repeat(200_000)));
     assert_eq!(many.problems()[0].message(), "more than 100000 values");
@@ -432,191 +442,4 @@ fn a_flood_of_problems_is_cut() {
             .to_string()
             .ends_with("... and 4900 more\n5000 problems in narrows.yaml; nothing was changed")
     );
-}
-
-#[test]
-fn the_schema_has_every_key_with_its_meaning() {
-    assert_snapshot!(serde_json::to_string_pretty(&schema()).unwrap());
-}
-
-#[test]
-fn the_schema_accepts_the_examples_and_knows_the_defaults() {
-    let schema = schema();
-    for text in [FULL, MINIMAL] {
-        let shown = to_json(&parse("narrows.yaml", text).unwrap());
-        assert_matches_schema(&schema, &schema, &shown, "");
-    }
-    let defaults = to_json(&parse("narrows.yaml", MINIMAL).unwrap());
-    assert_defaults(&schema, &schema, &defaults, "");
-}
-
-/// Follows a `$ref` into the definitions.
-fn target<'a>(root: &'a serde_json::Value, schema: &'a serde_json::Value) -> &'a serde_json::Value {
-    match schema["$ref"].as_str() {
-        Some(path) => root.pointer(path.trim_start_matches('#')).expect(path),
-        None => schema,
-    }
-}
-
-/// Every key of `value` is a property, every required one is there, and the types are right.
-fn assert_matches_schema(
-    root: &serde_json::Value,
-    schema: &serde_json::Value,
-    value: &serde_json::Value,
-    path: &str,
-) {
-    let constrained = &schema["enum"];
-    assert!(
-        constrained.is_null() || constrained.as_array().unwrap().contains(value),
-        "{path}: {value}"
-    );
-    let schema = target(root, schema);
-    match value {
-        serde_json::Value::Object(keys) => {
-            assert_eq!(
-                (&schema["type"], &schema["additionalProperties"]),
-                (&"object".into(), &false.into()),
-                "{path}"
-            );
-            for required in schema["required"].as_array().into_iter().flatten() {
-                assert!(
-                    keys.contains_key(required.as_str().unwrap()),
-                    "{path}: {required}"
-                );
-            }
-            for (key, value) in keys {
-                let property = &schema["properties"][key];
-                assert!(
-                    property["description"].is_string(),
-                    "{path}.{key} has no meaning"
-                );
-                assert_matches_schema(root, property, value, &format!("{path}.{key}"));
-            }
-        }
-        serde_json::Value::Array(items) => {
-            assert_eq!(schema["type"], "array", "{path}");
-            for item in items {
-                assert_matches_schema(root, &schema["items"], item, path);
-            }
-        }
-        serde_json::Value::Number(_) => assert_eq!(schema["type"], "integer", "{path}"),
-        serde_json::Value::Bool(_) => assert_eq!(schema["type"], "boolean", "{path}"),
-        _ => assert_eq!(schema["type"], "string", "{path}"),
-    }
-}
-
-/// A default that the schema tells is the one that a configuration without the key gets.
-fn assert_defaults(
-    root: &serde_json::Value,
-    schema: &serde_json::Value,
-    value: &serde_json::Value,
-    path: &str,
-) {
-    if let Some(default) = schema.get("default") {
-        assert_eq!(default, value, "{path}");
-    }
-    let schema = target(root, schema);
-    for (key, value) in value.as_object().into_iter().flatten() {
-        assert_defaults(
-            root,
-            &schema["properties"][key],
-            value,
-            &format!("{path}.{key}"),
-        );
-    }
-    for item in value.as_array().into_iter().flatten() {
-        assert_defaults(root, &schema["items"], item, path);
-    }
-}
-
-/// Pieces of YAML that a mistake could be made of.
-fn yaml_soup() -> impl Strategy<Value = String> {
-    let piece = prop::sample::select(vec![
-        "\n",
-        "\n  ",
-        "\n    ",
-        "- ",
-        ": ",
-        ", ",
-        "[",
-        "]",
-        "{",
-        "}",
-        "'",
-        "\"",
-        "&a",
-        "*a",
-        "!",
-        "!!str",
-        "|",
-        ">",
-        "|2-",
-        "#",
-        "?",
-        "---",
-        "...",
-        "%YAML 1.2",
-        "\t",
-        "\\",
-        "\r\n",
-        "@",
-        "://",
-        "<<",
-        "~",
-        "0",
-        "1s",
-        "\u{feff}",
-        "\u{85}",
-        "\u{2028}",
-        "é",
-        "listeners",
-        "clusters",
-        "name",
-        "endpoints",
-        "stats",
-        "statsd",
-        "address",
-        "mongo",
-        "127.0.0.1:1",
-    ]);
-    prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
-}
-
-/// A valid file with some bytes changed, removed or repeated.
-fn damaged() -> impl Strategy<Value = String> {
-    let edit = (0..FULL.len(), 0..20_usize, yaml_soup());
-    prop::collection::vec(edit, 1..4).prop_map(|edits| {
-        edits
-            .into_iter()
-            .fold(FULL.to_owned(), |mut text, (at, length, soup)| {
-                let at = at.min(text.len());
-                let end = (at + length).min(text.len());
-                if text.is_char_boundary(at) && text.is_char_boundary(end) {
-                    text.replace_range(at..end, &soup);
-                }
-                text
-            })
-    })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn no_text_is_a_panic(text in prop_oneof![yaml_soup(), damaged(), "\\PC{0,80}", any::<String>()]) {
-        if let Err(error) = parse("narrows.yaml", &text) {
-            prop_assert!(!error.problems().is_empty());
-            prop_assert!(error.to_string().ends_with("in narrows.yaml; nothing was changed"));
-            for (line, column) in error.problems().iter().filter_map(|problem| problem.position()) {
-                prop_assert!(line >= 1 && column >= 1, "{}", error);
-            }
-        }
-    }
-
-    #[test]
-    fn no_bytes_are_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        std::io::Write::write_all(&mut file, &bytes).unwrap();
-        drop(load(file.path()));
-    }
 }
