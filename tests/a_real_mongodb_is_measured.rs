@@ -69,7 +69,7 @@ fn everyday_operations_are_counted_by_command_collection_and_call_site() {
     assert!(!errors.is_empty());
     for (code, count) in errors {
         stats.expect(
-            &format!("mongo.mongo.error.{code}.total"),
+            &format!("mongo.mongo.error_code.{code}.total"),
             count.as_i64().unwrap(),
         );
     }
@@ -208,7 +208,7 @@ async fn the_rust_driver_is_measured_too() {
         .expect("mongo.mongo.cmd.insert.total", 2)
         .expect("mongo.mongo.cmd.find.total", 40)
         .expect("mongo.mongo.cmd.update.total", 1)
-        .expect("mongo.mongo.error.11000.total", 1)
+        .expect("mongo.mongo.error_code.11000.total", 1)
         .expect(
             "mongo.mongo.collection.shop.carts.callsite.rust.load_cart.query.total",
             40,

@@ -116,7 +116,8 @@ impl Control {
         let new = config::load(path)?;
         let fixed = self.config.needs_restart(&new);
         if !fixed.is_empty() {
-            return Err(ReloadError::NeedsRestart(fixed.join(", ")));
+            let quoted: Vec<_> = fixed.iter().map(|key| format!("`{key}`")).collect();
+            return Err(ReloadError::NeedsRestart(quoted.join(", ")));
         }
         self.topology.apply(&new, &self.workers).await?;
         self.config = new;

@@ -256,7 +256,7 @@ scopes! {
     }
     /// Why connections of a Mongo listener are no longer decoded.
     MongoDecodingError "mongo.{listener}.decoding_error.{reason}" {
-        Counter TOTAL "total" Count "Connections that are no longer decoded for this reason";
+        Counter CX_TOTAL "cx_total" Count "Connections that are no longer decoded for this reason";
     }
     /// One compressor at a Mongo listener.
     MongoCompression "mongo.{listener}.compression.{compressor}" {
@@ -311,7 +311,7 @@ scopes! {
         Counter CX_TOTAL "cx_total" Count "Connections that named it";
     }
     /// One error code of the server.
-    MongoError "mongo.{listener}.error.{code}" caps (1, ErrorCodes) {
+    MongoError "mongo.{listener}.error_code.{code}" caps (1, ErrorCodes) {
         Counter TOTAL "total" Count "Operations that failed with this code; of several write errors the first";
     }
     /// The process.

@@ -75,7 +75,7 @@ impl MongoListener {
         self.stats.inc(Mongo::DECODING_ERROR);
         let by_reason: Scope<MongoDecodingError> =
             self.shard.scope(&[self.name.as_bytes(), reason.as_bytes()]);
-        by_reason.inc(MongoDecodingError::TOTAL);
+        by_reason.inc(MongoDecodingError::CX_TOTAL);
     }
 
     /// The application and the driver that a handshake named.

@@ -169,3 +169,24 @@ fn write(page: &mut String, content: std::fmt::Arguments<'_>) {
     // Writing to a String can't fail.
     let _ = page.write_fmt(content);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::stats::SCOPES;
+
+    /// One family with two sets of labels would be counted twice by everybody who sums it.
+    #[test]
+    fn each_metric_is_a_family_of_its_own() {
+        let mut families = HashMap::new();
+        for scope in SCOPES {
+            for metric in scope.metrics {
+                let row = (scope.prefix, metric.name);
+                let other = families.insert(family_name(scope, metric), row);
+                assert_eq!(other, None, "{row:?} has the family of another");
+            }
+        }
+    }
+}

@@ -5,12 +5,15 @@
 //! percentiles, under names that say so. DogStatsD gets weighted distributions: one line for each
 //! slot, whose sample rate carries the count, so that percentiles combine over hosts.
 
+mod datagrams;
+
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
-use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
 
 use cadence::prelude::*;
-use cadence::{BufferedUdpMetricSink, BufferedUnixMetricSink, MetricBuilder, StatsdClient};
+use cadence::{MetricBuilder, StatsdClient};
+
+use self::datagrams::{Datagrams, Handle, Socket};
 
 use crate::config::{StatsdAddress, StatsdConfig, StatsdFlavor};
 use crate::stats::aggregate::{Aggregator, Sample, Value};
@@ -18,12 +21,6 @@ use crate::stats::catalogue::StatsSelf;
 use crate::stats::histogram::Distribution;
 use crate::stats::render::in_unit;
 use crate::stats::shard::{Scope, Shard};
-
-/// Largest UDP payload that fits one Ethernet frame with room for tunnels.
-const UDP_BYTES: usize = 1_432;
-
-/// Largest datagram that DogStatsD agents read from a Unix socket by default.
-const UNIX_BYTES: usize = 8_192;
 
 /// This host's percentiles, for daemons that can't combine distributions.
 const HOST_QUANTILES: [(f64, &str); 5] = [
@@ -37,13 +34,14 @@ const HOST_QUANTILES: [(f64, &str); 5] = [
 /// A statsd daemon, which need not be there.
 pub struct Statsd {
     config: StatsdConfig,
-    client: Option<StatsdClient>,
+    daemon: Option<Daemon>,
     stats: Scope<StatsSelf>,
 }
 
-/// A daemon whose socket could be made.
-struct Lines<'a> {
-    client: &'a StatsdClient,
+/// A daemon whose address is known.
+struct Daemon {
+    client: StatsdClient,
+    datagrams: Arc<Datagrams>,
     flavor: StatsdFlavor,
 }
 
@@ -53,42 +51,29 @@ impl Statsd {
     pub fn new(config: StatsdConfig, shard: &Shard) -> Self {
         Self {
             config,
-            client: None,
+            daemon: None,
             stats: shard.scope(&[]),
         }
     }
 
     /// Sends what the last whole interval brought.
     pub async fn flush(&mut self, aggregator: &mut Aggregator) {
-        if self.client.is_none() {
+        if self.daemon.is_none() {
             self.connect().await;
         }
-        let Some(client) = &self.client else {
+        let Some(daemon) = &self.daemon else {
             self.stats.inc(StatsSelf::STATSD_DROPPED);
             return;
         };
-        let lines = Lines {
-            client,
-            flavor: self.config.flavor,
-        };
-        let mut tally = Tally::default();
-        aggregator.latch(|sample, gained| lines.sample(&sample, gained, &mut tally));
-        // A datagram that is not full goes out now rather than with the next interval.
-        if client.flush().is_err() {
-            tally.dropped += 1;
-        }
-        self.stats.add(StatsSelf::STATSD_SENT, tally.sent);
-        self.stats.add(StatsSelf::STATSD_DROPPED, tally.dropped);
+        aggregator.latch(|sample, gained| daemon.sample(&sample, gained));
+        let sent = daemon.datagrams.finish();
+        self.stats.add(StatsSelf::STATSD_SENT, sent.lines);
+        self.stats.add(StatsSelf::STATSD_DROPPED, sent.dropped);
     }
 
     async fn connect(&mut self) {
-        let prefix = &self.config.prefix;
-        let client = match &self.config.address {
-            StatsdAddress::Udp { host, port } => udp(prefix, host, *port).await,
-            StatsdAddress::Unix(path) => unix(prefix, path),
-        };
-        match client {
-            Ok(client) => self.client = Some(client),
+        match Daemon::connect(&self.config).await {
+            Ok(daemon) => self.daemon = Some(daemon),
             Err(error) => {
                 tracing::warn!(address = %self.config.address, %error, "stats.statsd: nothing is sent; trying again");
             }
@@ -96,27 +81,49 @@ impl Statsd {
     }
 }
 
-impl Lines<'_> {
-    fn sample(&self, sample: &Sample<'_>, gained: u64, tally: &mut Tally) {
+impl Daemon {
+    async fn connect(config: &StatsdConfig) -> io::Result<Self> {
+        let socket = match &config.address {
+            StatsdAddress::Unix(path) => Socket::unix(path.clone())?,
+            StatsdAddress::Udp { host, port } => {
+                let mut found = tokio::net::lookup_host((host.as_str(), *port)).await?;
+                Socket::udp(found.next().ok_or(io::ErrorKind::AddrNotAvailable)?)?
+            }
+        };
+        let datagrams = Arc::new(Datagrams::new(socket));
+        let handle = Handle(Arc::clone(&datagrams));
+        Ok(Self {
+            client: StatsdClient::from_sink(&config.prefix, handle),
+            datagrams,
+            flavor: config.flavor,
+        })
+    }
+
+    fn sample(&self, sample: &Sample<'_>, gained: u64) {
         let name = self.name(sample);
         match sample.value {
             Value::Counter { .. } if gained == 0 => {}
             Value::Counter { .. } => {
                 let gained = i64::try_from(gained).unwrap_or(i64::MAX);
-                tally.took(self.tagged(self.client.count_with_tags(&name, gained), sample));
+                send(self.tagged(self.client.count_with_tags(&name, gained), sample));
             }
+            // A sign would make it a change of the daemon's value instead of the value.
             Value::Gauge(value) => {
                 if sample.value.is_used() || sample.series.labels.is_empty() {
-                    tally.took(
-                        self.tagged(self.client.gauge_with_tags(&name, value as f64), sample),
+                    send(
+                        self.tagged(
+                            self.client
+                                .gauge_with_tags(&name, value.max(0).cast_unsigned()),
+                            sample,
+                        ),
                     );
                 }
             }
             Value::Histogram(intervals) if intervals.interval.count() == 0 => {}
             Value::Histogram(intervals) => match self.flavor {
-                StatsdFlavor::Plain => self.host(&name, &intervals.interval, sample, tally),
+                StatsdFlavor::Plain => self.host(&name, &intervals.interval, sample),
                 StatsdFlavor::Datadog => {
-                    self.distribution(&name, &intervals.interval, sample, tally);
+                    self.distribution(&name, &intervals.interval, sample);
                 }
             },
         }
@@ -130,33 +137,27 @@ impl Lines<'_> {
         }
     }
 
-    fn host(&self, name: &str, interval: &Distribution, sample: &Sample<'_>, tally: &mut Tally) {
+    fn host(&self, name: &str, interval: &Distribution, sample: &Sample<'_>) {
         let unit = sample.metric.unit;
         for (share, suffix) in HOST_QUANTILES {
             if let Some(value) = interval.quantile(share) {
                 let name = format!("{name}.{suffix}");
-                tally.took(self.client.gauge_with_tags(&name, in_unit(value, unit)));
+                send(self.client.gauge_with_tags(&name, in_unit(value, unit)));
             }
         }
         let count = i64::try_from(interval.count()).unwrap_or(i64::MAX);
         let name = format!("{name}.count");
-        tally.took(self.client.count_with_tags(&name, count));
+        send(self.client.count_with_tags(&name, count));
     }
 
-    fn distribution(
-        &self,
-        name: &str,
-        interval: &Distribution,
-        sample: &Sample<'_>,
-        tally: &mut Tally,
-    ) {
+    fn distribution(&self, name: &str, interval: &Distribution, sample: &Sample<'_>) {
         for (value, count) in interval.midpoints() {
             let value = in_unit(value, sample.metric.unit);
             let mut line = self.client.distribution_with_tags(name, value);
             if count > 1 {
                 line = line.with_sampling_rate(rate(count));
             }
-            tally.took(self.tagged(line, sample));
+            send(self.tagged(line, sample));
         }
     }
 
@@ -177,18 +178,11 @@ impl Lines<'_> {
     }
 }
 
-#[derive(Default)]
-struct Tally {
-    sent: u64,
-    dropped: u64,
-}
-
-impl Tally {
-    fn took<T: cadence::Metric + From<String>>(&mut self, line: MetricBuilder<'_, '_, T>) {
-        match line.try_send() {
-            Ok(_) => self.sent += 1,
-            Err(_) => self.dropped += 1,
-        }
+/// Formats a line and gives it to the datagrams, which count what becomes of it.
+fn send<T: cadence::Metric + From<String>>(line: MetricBuilder<'_, '_, T>) {
+    // The one error that is left is a value that cadence can't write; it is no secret and no name.
+    if let Err(error) = line.try_send() {
+        tracing::debug!(%error, "a statsd line could not be written");
     }
 }
 
@@ -201,29 +195,6 @@ pub fn rate(count: u64) -> f64 {
         rate = rate.next_down();
     }
     rate
-}
-
-async fn udp(prefix: &str, host: &str, port: u16) -> io::Result<StatsdClient> {
-    let target = tokio::net::lookup_host((host, port))
-        .await?
-        .next()
-        .ok_or(io::ErrorKind::AddrNotAvailable)?;
-    let any: SocketAddr = match target {
-        SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
-        SocketAddr::V6(_) => ([0u16; 8], 0).into(),
-    };
-    let socket = UdpSocket::bind(any)?;
-    socket.set_nonblocking(true)?;
-    let sink = BufferedUdpMetricSink::with_capacity(target, socket, UDP_BYTES)
-        .map_err(io::Error::other)?;
-    Ok(StatsdClient::from_sink(prefix, sink))
-}
-
-fn unix(prefix: &str, path: &std::path::Path) -> io::Result<StatsdClient> {
-    let socket = UnixDatagram::unbound()?;
-    socket.set_nonblocking(true)?;
-    let sink = BufferedUnixMetricSink::with_capacity(path, socket, UNIX_BYTES);
-    Ok(StatsdClient::from_sink(prefix, sink))
 }
 
 /// Plain statsd and Graphite behind it take `.` as a level: a label may not add levels of its own.
