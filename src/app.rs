@@ -31,9 +31,6 @@ pub enum AppError {
     /// A listener or the admin address is not to be had.
     #[error(transparent)]
     Bind(#[from] crate::listener::BindError),
-    /// The statsd sink could not be made.
-    #[error("statsd: {0}")]
-    Statsd(String),
     /// The system refused something else.
     #[error("{what}: {source}")]
     System {
@@ -76,7 +73,6 @@ async fn control_thread(config: Config, source: Option<PathBuf>) -> Result<(), A
     let mut flush = interval(config.stats.interval);
     flush.set_missed_tick_behavior(MissedTickBehavior::Skip);
     flush.reset();
-    let drain_timeout = config.drain_timeout;
 
     let (mut control, mut notes) = Control::start(config, source).await?;
     let (asking, mut asked) = mpsc::channel(MAX_ASKED);
@@ -109,13 +105,7 @@ async fn control_thread(config: Config, source: Option<PathBuf>) -> Result<(), A
         }
     }
 
-    drain(
-        &mut control,
-        &mut asked,
-        drain_timeout,
-        [&mut terminate, &mut interrupt],
-    )
-    .await;
+    drain(&mut control, &mut asked, [&mut terminate, &mut interrupt]).await;
     Ok(())
 }
 
@@ -123,9 +113,9 @@ async fn control_thread(config: Config, source: Option<PathBuf>) -> Result<(), A
 async fn drain(
     control: &mut Control,
     asked: &mut mpsc::Receiver<Ask>,
-    deadline: Duration,
     [terminate, interrupt]: [&mut Signal; 2],
 ) {
+    let deadline = control.config.drain_timeout;
     let workers = control.begin_drain();
     tracing::info!(
         timeout_s = deadline.as_secs_f64(),

@@ -8,14 +8,14 @@ use narrows_parsers::mongo::QueryClass;
 /// The moments of one exchange, as seen by the proxy.
 ///
 /// * *total*: first byte of the request read → last byte of the reply written.
-/// * *upstream*: last byte of the request written → last byte of the reply read.
+/// * *upstream*: last part of the request given to the upstream's socket → last byte of the reply read.
 /// * *added* = total − upstream: what the proxy itself cost, with the time the request and the
 ///   reply spent in its hands.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
     /// First byte of the request read from the client.
     pub start: Instant,
-    /// Last byte of the request written upstream.
+    /// The last part of the request was given to the upstream's socket.
     pub request_written: Instant,
     /// First byte of the reply read from upstream.
     pub first_byte: Instant,

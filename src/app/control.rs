@@ -80,9 +80,7 @@ impl Control {
             .stats
             .statsd
             .as_ref()
-            .map(|statsd| Statsd::new(statsd, &shard))
-            .transpose()
-            .map_err(AppError::Statsd)?;
+            .map(|statsd| Statsd::new(statsd.clone(), &shard));
         let mut topology = Topology::default();
         topology.apply(&config, &workers).await?;
         let control = Self {
@@ -146,8 +144,8 @@ impl Control {
             tracker.expire(now);
         }
         self.aggregator.rotate();
-        if let Some(statsd) = &self.statsd {
-            statsd.flush(&mut self.aggregator);
+        if let Some(statsd) = &mut self.statsd {
+            statsd.flush(&mut self.aggregator).await;
         }
     }
 

@@ -13,7 +13,7 @@ use crate::protocols::tcp::TcpListenerStats;
 use crate::stats::{
     Cluster as ClusterStat, ClusterEndpoint, Listener as ListenerStat, Scope, Shard,
 };
-use crate::upstream::Cluster;
+use crate::upstream::{Balance, Cluster};
 
 /// Tells listeners apart for as long as the process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -110,6 +110,14 @@ impl ListenerContext {
             protocol,
             policy,
             shared: Arc::clone(shared),
+        }
+    }
+
+    /// How this listener's sessions are spread over the endpoints.
+    pub fn balance(&self) -> Balance {
+        match self.protocol {
+            ProtocolContext::Tcp(_) => Balance::LeastConnected,
+            ProtocolContext::Mongo(_) => Balance::InOrder,
         }
     }
 }

@@ -25,6 +25,7 @@ pub async fn session(
     let open = Open::new(&context);
     let connecting = upstream::connect(
         &context.policy.cluster,
+        context.balance(),
         &context.cluster,
         &context.endpoints,
     );

@@ -34,6 +34,8 @@ pub fn scratch() -> Scratch {
 pub trait Observer {
     /// Bytes came from the client, and are about to be written upstream.
     fn request_read(&mut self, bytes: &[u8]);
+    /// Some of the request is about to be given to the upstream's socket.
+    fn request_writing(&mut self);
     /// `total` bytes have been written upstream since the connection began.
     fn request_written(&mut self, total: u64);
     /// Bytes came from upstream, and are about to be written to the client.
@@ -107,8 +109,11 @@ impl<'a, O: Observer> Relay<'a, O> {
             Side::Upstream => (upstream, client, replies),
         };
         loop {
-            ready!(flow.poll_flush(sink, cx, |total| written(*observer, from, total)))
-                .map_err(|_| Broken(from.other()))?;
+            while flow.left.is_some() {
+                writing(*observer, from);
+                ready!(flow.poll_write_left(sink, cx)).map_err(|_| Broken(from.other()))?;
+                written(*observer, from, flow.written);
+            }
             if flow.end_of_stream {
                 return flow
                     .poll_shutdown(sink, cx)
@@ -129,6 +134,7 @@ impl<'a, O: Observer> Relay<'a, O> {
                 Side::Client => observer.request_read(bytes),
                 Side::Upstream => observer.reply_read(bytes),
             }
+            writing(*observer, from);
             flow.write_through(sink, cx, bytes)
                 .map_err(|_| Broken(from.other()))?;
             written(*observer, from, flow.written);
@@ -223,26 +229,24 @@ struct Left {
 }
 
 impl Flow {
-    /// Writes what was left over; ready when nothing is.
-    fn poll_flush(
+    /// Writes some of what was left over.
+    fn poll_write_left(
         &mut self,
         sink: &mut TcpStream,
         cx: &mut Context<'_>,
-        mut on_written: impl FnMut(u64),
     ) -> Poll<io::Result<()>> {
-        while let Some(left) = &mut self.left {
-            let rest = left.bytes.get(left.at..).unwrap_or_default();
-            if rest.is_empty() {
-                self.left = None;
-                break;
-            }
-            let n = ready!(Pin::new(&mut *sink).poll_write(cx, rest))?;
-            if n == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            left.at += n;
-            self.written += n as u64;
-            on_written(self.written);
+        let Some(left) = &mut self.left else {
+            return Poll::Ready(Ok(()));
+        };
+        let rest = left.bytes.get(left.at..).unwrap_or_default();
+        let n = ready!(Pin::new(sink).poll_write(cx, rest))?;
+        if n == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        left.at += n;
+        self.written += n as u64;
+        if left.at >= left.bytes.len() {
+            self.left = None;
         }
         Poll::Ready(Ok(()))
     }
@@ -290,6 +294,12 @@ impl Flow {
             self.shut_down = true;
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+fn writing<O: Observer>(observer: &mut O, from: Side) {
+    if from == Side::Client {
+        observer.request_writing();
     }
 }
 

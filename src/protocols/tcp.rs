@@ -30,6 +30,8 @@ impl Observer for Count {
             .add(Tcp::DOWNSTREAM_CX_RX_BYTES_TOTAL, bytes.len() as u64);
     }
 
+    fn request_writing(&mut self) {}
+
     fn request_written(&mut self, _total: u64) {}
 
     fn reply_read(&mut self, bytes: &[u8]) {

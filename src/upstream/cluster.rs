@@ -19,6 +19,16 @@ pub struct Cluster {
     pub connect_timeout: Duration,
 }
 
+/// How an endpoint is chosen for a new session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// The first that can be connected to. For clients that take what is behind the proxy for one
+    /// server, and would look for their cursors on another.
+    InOrder,
+    /// The one with the fewest connections; the earlier one of equals.
+    LeastConnected,
+}
+
 /// One address of a cluster.
 pub struct Endpoint {
     /// Host and port as written; its name in every stat.
@@ -48,14 +58,17 @@ impl Cluster {
         }
     }
 
-    /// The endpoint with the fewest connections, among those `tried` does not name; the earlier
-    /// one of equals.
-    pub fn least_connected(&self, tried: &[usize]) -> Option<(usize, &Arc<Endpoint>)> {
-        self.endpoints
+    /// The endpoint to connect to next, among those that `tried` does not name.
+    pub fn choose(&self, balance: Balance, tried: &[usize]) -> Option<(usize, &Arc<Endpoint>)> {
+        let mut left = self
+            .endpoints
             .iter()
             .enumerate()
-            .filter(|(index, _)| !tried.contains(index))
-            .min_by_key(|(_, endpoint)| endpoint.active())
+            .filter(|(index, _)| !tried.contains(index));
+        match balance {
+            Balance::InOrder => left.next(),
+            Balance::LeastConnected => left.min_by_key(|(_, endpoint)| endpoint.active()),
+        }
     }
 }
 
@@ -135,11 +148,17 @@ mod tests {
         let cluster = cluster(&["127.0.0.1", "127.0.0.2", "127.0.0.3"]);
         let first = cluster.endpoints[0].occupy();
         let _second = cluster.endpoints[1].occupy();
-        assert_eq!(cluster.least_connected(&[]).unwrap().0, 2);
-        assert_eq!(cluster.least_connected(&[2]).unwrap().0, 0);
+        let choose = |tried: &[usize]| {
+            let chosen = cluster.choose(Balance::LeastConnected, tried);
+            chosen.map(|(index, _)| index)
+        };
+        assert_eq!(choose(&[]), Some(2));
+        assert_eq!(choose(&[2]), Some(0));
         drop(first);
-        assert_eq!(cluster.least_connected(&[]).unwrap().0, 0);
-        assert!(cluster.least_connected(&[0, 1, 2]).is_none());
+        assert_eq!(choose(&[]), Some(0));
+        assert_eq!(choose(&[0, 1, 2]), None);
+        let in_order = cluster.choose(Balance::InOrder, &[0]);
+        assert_eq!(in_order.map(|(index, _)| index), Some(1));
     }
 
     #[test]

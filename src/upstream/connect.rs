@@ -8,7 +8,7 @@ use std::time::Instant;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::cluster::{Cluster, Endpoint, Occupied};
+use super::cluster::{Balance, Cluster, Endpoint, Occupied};
 use crate::stats::{Cluster as ClusterStat, ClusterEndpoint, Scope};
 
 /// Endpoints tried for one session before it is given up: the first and three more, as HAProxy's
@@ -46,19 +46,20 @@ pub enum ConnectError {
     TimedOut(String),
 }
 
-/// Connects to the endpoint with the fewest connections, and to the next when that fails.
+/// Connects to an endpoint of the cluster, and to the next one when that fails.
 ///
 /// # Errors
 /// The last attempt's error, when every attempt failed.
 pub async fn connect(
     cluster: &Cluster,
+    balance: Balance,
     stats: &Scope<ClusterStat>,
     endpoint_stats: &[Scope<ClusterEndpoint>],
 ) -> Result<Connected, ConnectError> {
     let mut tried = Vec::new();
     let mut last = ConnectError::NoAddress(cluster.name.clone());
     while tried.len() < MAX_ATTEMPTS {
-        let Some((index, endpoint)) = cluster.least_connected(&tried) else {
+        let Some((index, endpoint)) = cluster.choose(balance, &tried) else {
             break;
         };
         tried.push(index);

@@ -4,5 +4,5 @@ mod cluster;
 mod connect;
 pub mod discovery;
 
-pub use cluster::{Cluster, Endpoint, Occupied};
+pub use cluster::{Balance, Cluster, Endpoint, Occupied};
 pub use connect::{ConnectError, Connected, connect};

@@ -25,6 +25,13 @@ const MAX_OUTSTANDING: usize = 1_000;
 /// Why such a client is no longer paired.
 const TOO_MANY_OUTSTANDING: &str = "too_many_outstanding";
 
+/// How a TLS client begins: a handshake record of version 3.x. As a message it would be one of 33 MB
+/// with an unknown opcode, and nobody would learn why nothing is counted.
+const TLS_HANDSHAKE: [u8; 2] = [0x16, 0x03];
+
+/// Why such a client is not decoded.
+const TLS: &str = "tls";
+
 /// Observes one client connection.
 pub struct Tap {
     requests: RequestDecoder,
@@ -41,6 +48,7 @@ struct Pairs {
     application: Option<Application>,
     routes: RecentRoutes,
     request_started: Instant,
+    write_began: Instant,
     reply_started: Instant,
     outstanding: Vec<Outstanding>,
     finishing: Vec<Finishing>,
@@ -97,6 +105,7 @@ impl Tap {
                 application: None,
                 routes: RecentRoutes::default(),
                 request_started: now,
+                write_began: now,
                 reply_started: now,
                 outstanding: Vec::new(),
                 finishing: Vec::new(),
@@ -124,6 +133,9 @@ impl Tap {
 impl Observer for Tap {
     fn request_read(&mut self, bytes: &[u8]) {
         let base = self.requests_read;
+        if base == 0 && bytes.starts_with(&TLS_HANDSHAKE) {
+            self.go_blind(TLS);
+        }
         self.requests_read += bytes.len() as u64;
         let mut rest = bytes;
         while !self.blind && !rest.is_empty() {
@@ -142,6 +154,10 @@ impl Observer for Tap {
                 }
             }
         }
+    }
+
+    fn request_writing(&mut self) {
+        self.pairs.request_writing();
     }
 
     fn request_written(&mut self, total: u64) {
@@ -253,21 +269,30 @@ impl Pairs {
         }
     }
 
+    /// The clock is read before the write: the server may have answered by the time it returns, and
+    /// what it did meanwhile is the server's time.
+    fn request_writing(&mut self) {
+        if self.has_unwritten() {
+            self.write_began = Instant::now();
+        }
+    }
+
     fn request_written(&mut self, total: u64) {
-        // Newest last: when it has a time, all have.
-        if self
-            .outstanding
-            .last()
-            .is_none_or(|last| last.written.is_some())
-        {
+        if !self.has_unwritten() {
             return;
         }
-        let now = Instant::now();
         for waiting in &mut self.outstanding {
             if waiting.written.is_none() && waiting.end <= total {
-                waiting.written = Some(now);
+                waiting.written = Some(self.write_began);
             }
         }
+    }
+
+    /// Newest last: when that one has been written, all have.
+    fn has_unwritten(&self) -> bool {
+        self.outstanding
+            .last()
+            .is_some_and(|last| last.written.is_none())
     }
 
     /// A reply has been read to its end, at `read_at`.

@@ -6,7 +6,7 @@
 //! slot, whose sample rate carries the count, so that percentiles combine over hosts.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 
 use cadence::prelude::*;
@@ -34,42 +34,69 @@ const HOST_QUANTILES: [(f64, &str); 5] = [
     (1.0, "host_max"),
 ];
 
-/// A statsd daemon.
+/// A statsd daemon, which need not be there.
 pub struct Statsd {
-    client: StatsdClient,
-    flavor: StatsdFlavor,
+    config: StatsdConfig,
+    client: Option<StatsdClient>,
     stats: Scope<StatsSelf>,
 }
 
+/// A daemon whose socket could be made.
+struct Lines<'a> {
+    client: &'a StatsdClient,
+    flavor: StatsdFlavor,
+}
+
 impl Statsd {
-    /// A sink to the configured daemon, which need not be there.
-    ///
-    /// # Errors
-    /// When its name is unknown or no socket can be had, in words.
-    pub fn new(config: &StatsdConfig, shard: &Shard) -> Result<Self, String> {
-        let client = match &config.address {
-            StatsdAddress::Udp { host, port } => udp(&config.prefix, host, *port),
-            StatsdAddress::Unix(path) => unix(&config.prefix, path),
-        };
-        Ok(Self {
-            client: client.map_err(|error| error.to_string())?,
-            flavor: config.flavor,
+    /// A sink to the configured daemon. Its name is looked up with the first flush, and again with
+    /// each one until it is known.
+    pub fn new(config: StatsdConfig, shard: &Shard) -> Self {
+        Self {
+            config,
+            client: None,
             stats: shard.scope(&[]),
-        })
+        }
     }
 
     /// Sends what the last whole interval brought.
-    pub fn flush(&self, aggregator: &mut Aggregator) {
+    pub async fn flush(&mut self, aggregator: &mut Aggregator) {
+        if self.client.is_none() {
+            self.connect().await;
+        }
+        let Some(client) = &self.client else {
+            self.stats.inc(StatsSelf::STATSD_DROPPED);
+            return;
+        };
+        let lines = Lines {
+            client,
+            flavor: self.config.flavor,
+        };
         let mut tally = Tally::default();
-        aggregator.latch(|sample, gained| self.sample(&sample, gained, &mut tally));
+        aggregator.latch(|sample, gained| lines.sample(&sample, gained, &mut tally));
         // A datagram that is not full goes out now rather than with the next interval.
-        if self.client.flush().is_err() {
+        if client.flush().is_err() {
             tally.dropped += 1;
         }
         self.stats.add(StatsSelf::STATSD_SENT, tally.sent);
         self.stats.add(StatsSelf::STATSD_DROPPED, tally.dropped);
     }
 
+    async fn connect(&mut self) {
+        let prefix = &self.config.prefix;
+        let client = match &self.config.address {
+            StatsdAddress::Udp { host, port } => udp(prefix, host, *port).await,
+            StatsdAddress::Unix(path) => unix(prefix, path),
+        };
+        match client {
+            Ok(client) => self.client = Some(client),
+            Err(error) => {
+                tracing::warn!(address = %self.config.address, %error, "stats.statsd: nothing is sent; trying again");
+            }
+        }
+    }
+}
+
+impl Lines<'_> {
     fn sample(&self, sample: &Sample<'_>, gained: u64, tally: &mut Tally) {
         let name = self.name(sample);
         match sample.value {
@@ -176,9 +203,9 @@ pub fn rate(count: u64) -> f64 {
     rate
 }
 
-fn udp(prefix: &str, host: &str, port: u16) -> io::Result<StatsdClient> {
-    let target = (host, port)
-        .to_socket_addrs()?
+async fn udp(prefix: &str, host: &str, port: u16) -> io::Result<StatsdClient> {
+    let target = tokio::net::lookup_host((host, port))
+        .await?
         .next()
         .ok_or(io::ErrorKind::AddrNotAvailable)?;
     let any: SocketAddr = match target {
