@@ -1,6 +1,6 @@
 //! What is kept in memory, and what it costs to look at it. Bytes are the same in every build; how
 //! long a scrape may take is the promise of a release build, and a debug build has a looser bound.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
 
 mod support;
 
