@@ -71,6 +71,18 @@ fn a_request_that_is_stuck_is_ended_at_the_deadline() {
 }
 
 #[test]
+fn the_deadline_is_the_one_of_the_last_reload() {
+    let (mut proxy, mut stuck) = stuck("1h");
+    let config = std::fs::read_to_string(proxy.config_path()).unwrap();
+    let config = config.replace("drain_timeout: 1h", "drain_timeout: 1s");
+    std::fs::write(proxy.config_path(), config).unwrap();
+    assert_eq!(proxy.ask("POST", "/reload").0, 200);
+    proxy.signal("TERM");
+    assert_eq!(proxy.wait().code(), Some(0));
+    assert!(stuck.is_gone());
+}
+
+#[test]
 fn a_second_signal_ends_at_once() {
     let (mut proxy, mut stuck) = stuck("1h");
     proxy.signal("TERM");

@@ -4,11 +4,9 @@ use std::fmt::Write;
 
 use regex_lite::Regex;
 use serde::Serialize;
-use serde_json::json;
 
 use super::aggregate::{Aggregator, Intervals, Sample, Value};
 use super::catalogue::{Kind, Unit};
-use super::histogram::Distribution;
 
 /// The quantiles Envoy shows, as shares.
 pub const QUANTILES: [f64; 10] = [0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1.0];
@@ -117,50 +115,77 @@ fn write(text: &mut String, content: std::fmt::Arguments<'_>) {
     let _ = text.write_fmt(content);
 }
 
+/// The JSON page. Written from these, because a tree of JSON values of some thousand histograms
+/// takes ten times the memory of the page, and the allocator keeps it.
+#[derive(Serialize)]
+struct Page {
+    stats: Vec<Entry>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Entry {
+    Counter { name: String, value: u64 },
+    Gauge { name: String, value: i64 },
+    Histograms { histograms: Histograms },
+}
+
+#[derive(Serialize)]
+struct Histograms {
+    supported_quantiles: [f64; QUANTILES.len()],
+    computed_quantiles: Vec<Histogram>,
+}
+
 #[derive(Serialize)]
 struct Histogram {
     name: String,
-    values: Vec<serde_json::Value>,
+    values: Vec<Quantile>,
     count: u64,
     sum: f64,
+}
+
+#[derive(Serialize)]
+struct Quantile {
+    interval: Option<f64>,
+    cumulative: Option<f64>,
 }
 
 /// Envoy's JSON form, with the exact count and sum of each histogram beside its quantiles.
 pub fn json(aggregator: &Aggregator, filter: &Filter) -> String {
     let mut stats = Vec::new();
-    let mut histograms = Vec::new();
+    let mut computed_quantiles = Vec::new();
     for (name, sample) in chosen(aggregator, filter) {
         match sample.value {
-            Value::Counter { total } => stats.push(json!({"name": name, "value": total})),
-            Value::Gauge(value) => stats.push(json!({"name": name, "value": value})),
+            Value::Counter { total } => stats.push(Entry::Counter { name, value: total }),
+            Value::Gauge(value) => stats.push(Entry::Gauge { name, value }),
             Value::Histogram(intervals) => {
-                histograms.push(histogram_json(name, intervals, sample.metric.unit));
+                computed_quantiles.push(histogram_json(name, intervals, sample.metric.unit));
             }
         }
     }
-    let percents = QUANTILES.map(|share| (share * 1_000.0).round() / 10.0);
-    stats.push(json!({"histograms": {
-        "supported_quantiles": percents,
-        "computed_quantiles": histograms,
-    }}));
-    json!({ "stats": stats }).to_string()
+    stats.push(Entry::Histograms {
+        histograms: Histograms {
+            supported_quantiles: QUANTILES.map(|share| (share * 1_000.0).round() / 10.0),
+            computed_quantiles,
+        },
+    });
+    // Strings and numbers can't fail to be written; a number that is none becomes null.
+    serde_json::to_string(&Page { stats }).unwrap_or_default()
 }
 
 fn histogram_json(name: String, intervals: &Intervals, unit: Unit) -> Histogram {
-    let shown = |distribution: &Distribution| -> Vec<Option<f64>> {
-        distribution
-            .quantiles(&QUANTILES)
-            .map(|value| value.map(|value| in_unit(value, unit)))
-            .collect()
-    };
-    let values = shown(&intervals.interval)
-        .into_iter()
-        .zip(shown(&intervals.cumulative))
-        .map(|(interval, cumulative)| json!({"interval": interval, "cumulative": cumulative}))
-        .collect();
+    let shown = |value: Option<f64>| value.map(|value| in_unit(value, unit));
+    let interval = intervals.interval.quantiles(&QUANTILES);
+    let cumulative = intervals.cumulative.quantiles(&QUANTILES);
     Histogram {
         name,
-        values,
+        values: interval
+            .zip(cumulative)
+            .map(|(interval, cumulative)| Quantile {
+                interval: shown(interval),
+                cumulative: shown(cumulative),
+            })
+            .collect(),
         count: intervals.cumulative.count(),
         sum: in_unit(intervals.cumulative.sum() as f64, unit),
     }

@@ -120,6 +120,12 @@ impl Proxy {
         self.log.lock().unwrap().clone()
     }
 
+    /// Waits until this is in the log, which comes through a pipe and so later than what it tells.
+    #[track_caller]
+    pub fn expect_logged(&self, text: &str) {
+        eventually(text, || self.log().contains(text).then_some(()));
+    }
+
     pub fn config_path(&self) -> PathBuf {
         self.directory.path().join("narrows.yaml")
     }

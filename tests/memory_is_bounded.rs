@@ -1,0 +1,147 @@
+//! What is kept in memory, and what it costs to look at it. Bytes are the same in every build; how
+//! long a scrape may take is the promise of a release build, and a debug build has a looser bound.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
+
+mod support;
+
+use std::io::{BufReader, Write};
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use bson::doc;
+use support::mongo::{Client, Template, answering};
+use support::peer::scripted;
+use support::proxy::{Proxy, one_listener};
+use support::stats::Stats;
+use support::wire::{op_msg, read_message, request_id};
+
+const MOST_RESIDENT: u64 = 64 << 20;
+const LONGEST_SCRAPE: Duration =
+    Duration::from_millis(if cfg!(debug_assertions) { 1_000 } else { 100 });
+
+/// Call sites that are met, each with seven series, three of them histograms.
+const CALL_SITES: usize = 1_500;
+/// Those of them that stay in use.
+const LIVE: usize = 670;
+const ROUNDS: usize = 60;
+
+#[test]
+fn ten_thousand_series_with_two_thousand_live_histograms_are_small_and_quick_to_scrape() {
+    // No interval ends by itself: all that is live stays so.
+    let proxy = Proxy::start(&format!(
+        "{}stats: {{ interval: 5m, limits: {{ call_sites: {CALL_SITES} }} }}\n",
+        one_listener("mongo", answering_at_length())
+    ));
+    let mut client = Client::connect(proxy.address("mongo"));
+    let mut template = Template::new("shop.carts", "site.n000000");
+    client.finds(&mut template, 0..CALL_SITES);
+    for _ in 0..ROUNDS {
+        client.finds(&mut template, 0..LIVE);
+    }
+    // The histograms are in the worker's hands until now.
+    let resident_live = proxy.resident_bytes();
+    let stats = proxy.stats();
+    expect_load(&stats);
+    proxy.get("/stats");
+    let (took, page) = fastest_scrape(&proxy);
+    let resident = proxy.resident_bytes().max(resident_live);
+    println!(
+        "{} series: {resident} bytes resident; {} bytes scraped in {took:?}",
+        stats.value("stats.series"),
+        page.len()
+    );
+    assert!(page.contains("callsite=\"site.n001499\""));
+    assert!(resident < MOST_RESIDENT, "{resident} bytes resident");
+    assert!(took < LONGEST_SCRAPE, "a scrape took {took:?}");
+}
+
+#[test]
+fn an_idle_connection_costs_kilobytes_and_gives_them_back() {
+    const CONNECTIONS: usize = 2_000;
+    const MOST_EACH: u64 = 6 << 10;
+    allow_descriptors(8 * CONNECTIONS);
+    let proxy = Proxy::start(&format!(
+        "{}workers: 2\n",
+        one_listener("mongo", answering())
+    ));
+    let address = proxy.address("mongo");
+    let connected = |count: usize| -> Vec<Client> {
+        let connect = |_| {
+            let mut client = Client::connect(address);
+            client.find("shop.carts", "checkout.load_cart");
+            client
+        };
+        (0..count).map(connect).collect()
+    };
+    // What the first connections bring into being is not the cost of one more.
+    let _early = connected(50);
+    let before = proxy.resident_bytes();
+    let clients = connected(CONNECTIONS);
+    let each = proxy.resident_bytes().saturating_sub(before) / CONNECTIONS as u64;
+    println!("{each} bytes a connection");
+    assert!(each < MOST_EACH, "{each} bytes a connection");
+
+    drop(clients);
+    support::eventually("all are closed", || {
+        (proxy.stats().value("listener.mongo.downstream_cx_active") == 50).then_some(())
+    });
+    let full = proxy.resident_bytes();
+    drop(connected(CONNECTIONS));
+    let grown = proxy.resident_bytes().saturating_sub(full);
+    assert!(
+        grown < CONNECTIONS as u64 * MOST_EACH,
+        "memory of closed connections is used again, yet it grew by {grown} bytes"
+    );
+}
+
+fn expect_load(stats: &Stats) {
+    let series = stats.value("stats.series");
+    assert!(series >= 10_000, "{series} series");
+    let live = stats.histograms.values().filter(|histogram| {
+        // Of a value that was recorded again and again.
+        histogram.count > ROUNDS as u64
+    });
+    let live = live.count();
+    assert!(live >= 2_000, "{live} live histograms");
+    let finds = CALL_SITES + ROUNDS * LIVE;
+    stats.expect("mongo.mongo.total", finds as i64);
+}
+
+/// The fastest of several scrapes: what it costs when nothing else wants the core.
+fn fastest_scrape(proxy: &Proxy) -> (Duration, String) {
+    let scrape = |_| {
+        let begun = Instant::now();
+        let page = proxy.get("/stats?format=prometheus");
+        (begun.elapsed(), page)
+    };
+    (0..5).map(scrape).min_by_key(|(took, _)| *took).unwrap()
+}
+
+/// Answers each request with a document, of sizes between 100 bytes and 20 KB as they come.
+fn answering_at_length() -> SocketAddr {
+    scripted(|mut stream| {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let mut answered: usize = 0;
+        while let Ok(request) = read_message(&mut reader) {
+            let size = 100 + answered * 7_919 % 20_000;
+            answered += 1;
+            let document = doc! {"_id": 1, "padding": "x".repeat(size)};
+            let cursor = doc! {"id": 0_i64, "ns": "shop.carts", "firstBatch": [document]};
+            let answer = op_msg(1, request_id(&request), &doc! {"cursor": cursor, "ok": 1.0});
+            if stream.write_all(&answer).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// Lets this process and its children have so many sockets open.
+fn allow_descriptors(count: usize) {
+    let status = Command::new("prlimit")
+        .args(["--pid", &std::process::id().to_string()])
+        .arg(format!("--nofile={count}:"))
+        .status()
+        .unwrap();
+    assert!(status.success(), "{count} open files are not allowed here");
+}
