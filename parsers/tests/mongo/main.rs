@@ -8,6 +8,7 @@
 )]
 
 mod build;
+mod captures;
 mod compressed;
 mod hostile;
 mod large;

@@ -5,6 +5,10 @@ use bson::{Bson, Document, doc, spec::BinarySubtype};
 
 pub(crate) const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
+pub(crate) fn lossy(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).into_owned()
+}
+
 pub(crate) fn lsid() -> Document {
     doc! { "id": bson::Binary { subtype: BinarySubtype::Uuid, bytes: (1..=16).collect() } }
 }
