@@ -2,7 +2,7 @@
 //!
 //! Counters are read where they are. Histograms change hands: the aggregator asks, the worker takes
 //! full ones out of their slots and sends them, and gets the last ones back, emptied. A worker
-//! sends at most [`BATCH`] before it serves traffic again.
+//! sends at most `BATCH` before it serves traffic again.
 
 use std::rc::Rc;
 use std::sync::Arc;

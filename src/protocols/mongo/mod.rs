@@ -1,7 +1,7 @@
 //! MongoDB: what a worker keeps for one listener, and the tap that watches a connection.
 //!
 //! The series of a listener are looked up when the worker takes the listener over; those of an
-//! operation when it is first seen ([`route`]); the request path only adds.
+//! operation when it is first seen (`route`); the request path only adds.
 
 pub mod lifecycle;
 mod long_waits;
