@@ -21,6 +21,7 @@ pub mod wire;
 
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -46,13 +47,22 @@ pub fn wait_for_exit(child: &mut Child) -> ExitStatus {
     eventually("the process ends", || child.try_wait().unwrap())
 }
 
-/// A port that was free a moment ago, for servers that can't choose one themselves.
+/// A port that is free now, for servers that can't choose one themselves. It lies below those that
+/// the kernel gives to outgoing connections (32,768 and above on Linux), so that no client of another
+/// test can get it in the meantime; and no two calls of one test program give the same.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    const FIRST: u32 = 20_000;
+    const PORTS: u32 = 12_000;
+    loop {
+        // Test programs that run side by side begin at different places.
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = FIRST + (std::process::id().wrapping_mul(37) + step) % PORTS;
+        let port = u16::try_from(port).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A program that `tests/support/setup.sh` has put into the cache.
