@@ -5,6 +5,7 @@
 
 pub mod lifecycle;
 mod long_waits;
+mod pairs;
 mod report;
 mod route;
 mod tap;
@@ -21,9 +22,9 @@ use crate::stats::{
     Cluster, Mongo, MongoCompression, MongoDecodingError, MongoDriver, MongoError, Scope, Shard,
 };
 use lifecycle::{Event, MAX_NOTES, Note};
+use pairs::Continues;
 use report::Application;
 use route::{Route, Routes, Verb};
-use tap::Continues;
 
 pub use long_waits::LongWaits;
 pub use tap::Tap;
