@@ -5,6 +5,7 @@ use bson::doc;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use narrows_parsers::mongo::{ReplyDecoder, RequestDecoder, Step};
 use std::hint::black_box;
+use std::io::Write;
 
 fn op_msg(document: &bson::Document) -> Vec<u8> {
     let document = document.to_vec().unwrap();
@@ -35,6 +36,28 @@ fn cursor(documents: i32) -> Vec<u8> {
     op_msg(&doc! { "cursor": { "firstBatch": batch, "id": 0i64, "ns": "orders.carts" }, "ok": 1.0 })
 }
 
+fn compressed(compressor: u8, message: &[u8]) -> Vec<u8> {
+    let (_, body) = message.split_at(16);
+    let data = match compressor {
+        1 => snap::raw::Encoder::new().compress_vec(body).unwrap(),
+        2 => {
+            let mut encoder =
+                flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::new(6));
+            encoder.write_all(body).unwrap();
+            encoder.finish().unwrap()
+        }
+        _ => ruzstd::encoding::compress_to_vec(body, ruzstd::encoding::CompressionLevel::Fastest),
+    };
+    let fields = [25 + data.len() as i32, 1, 0, 2012, 2013, body.len() as i32];
+    let mut packed: Vec<u8> = fields
+        .iter()
+        .flat_map(|field| field.to_le_bytes())
+        .collect();
+    packed.push(compressor);
+    packed.extend_from_slice(&data);
+    packed
+}
+
 fn requests(criterion: &mut Criterion) {
     let find = find();
     let mut group = criterion.benchmark_group("request");
@@ -56,6 +79,16 @@ fn requests(criterion: &mut Criterion) {
             assert_eq!(seen, 1);
         });
     });
+    for (name, compressor) in [("snappy", 1), ("zlib", 2), ("zstd", 3)] {
+        let find = compressed(compressor, &find);
+        group.bench_function(format!("find, {name}"), |bencher| {
+            let mut decoder = RequestDecoder::new();
+            bencher.iter(|| match decoder.advance(black_box(&find)) {
+                Step::Message { message, .. } => black_box(message.call_site).map(<[u8]>::len),
+                other => panic!("{other:?}"),
+            });
+        });
+    }
     group.finish();
 }
 
@@ -75,5 +108,41 @@ fn replies(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, requests, replies);
+/// The requests of a whole program, 34 of them, as recorded for the tests.
+fn recorded(criterion: &mut Criterion) {
+    let streams = [
+        (
+            "plain",
+            include_bytes!("../tests/mongo/data/pymongo-plain-requests.bin").as_slice(),
+        ),
+        (
+            "snappy",
+            include_bytes!("../tests/mongo/data/pymongo-snappy-requests.bin"),
+        ),
+        (
+            "zlib",
+            include_bytes!("../tests/mongo/data/pymongo-zlib-requests.bin"),
+        ),
+        (
+            "zstd",
+            include_bytes!("../tests/mongo/data/pymongo-zstd-requests.bin"),
+        ),
+    ];
+    let mut group = criterion.benchmark_group("program of 34 requests");
+    for (name, stream) in streams {
+        group.bench_function(name, |bencher| {
+            let mut decoder = RequestDecoder::new();
+            bencher.iter(|| {
+                let mut left = black_box(stream);
+                while let Step::Message { consumed, .. } = decoder.advance(left) {
+                    left = left.get(consumed..).unwrap_or_default();
+                }
+                assert!(left.is_empty());
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, requests, replies, recorded);
 criterion_main!(benches);

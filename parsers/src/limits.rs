@@ -4,8 +4,8 @@
 /// the 16 KiB by which the server's internal documents may pass their own limit, so that nothing a server accepts is refused here.
 pub(crate) const MAX_MESSAGE_BYTES: u32 = 48_000_000 + 16 * 1024;
 
-/// Depth of documents that are walked. The deepest labelled place has five above it (a legacy command, wrapped in `$query`, with a pipeline, its first stage,
-/// `$match`, and a `$comment` document); what lies deeper is skipped by its length and may nest as it likes.
+/// Depth of documents that are walked. The deepest labelled place has five above it (a legacy command, wrapped in `$query`, with a
+/// pipeline, its first stage, `$match`, and a `$comment` document); what lies deeper is skipped by its length and may nest as it likes.
 pub(crate) const WALK_DEPTH: usize = 6;
 
 /// Longest name that is looked at, in bytes. The longest element name that means something here is `speculativeAuthenticate` (23), the
@@ -21,7 +21,7 @@ pub(crate) const COMMENT_BYTES: u16 = 1024;
 /// Longest call site, in bytes. Chosen here: a path, a function and a line fit.
 pub(crate) const CALL_SITE_BYTES: usize = 256;
 
-/// Longest application name, in bytes ("client.application.name cannot exceed 128 bytes", MongoDB handshake specification).
+/// Longest application name, in bytes (MongoDB handshake specification, `client.application.name`).
 pub(crate) const APPLICATION_BYTES: u16 = 128;
 
 /// Longest driver name or version, in bytes: the whole client document may have 512 (MongoDB handshake specification).

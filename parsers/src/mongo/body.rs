@@ -142,6 +142,13 @@ impl<L: Labels> Body<L> {
                 };
                 self.kind(kind).map(Some)
             }
+            Stage::SecurityToken => Ok(self.reader.name(input, self.end)?.map(|_| Stage::Section)),
+            _ => self.sequence(input),
+        }
+    }
+
+    fn sequence(&mut self, input: &mut Input<'_>) -> Result<Option<Stage>, Malformed> {
+        match self.stage {
             Stage::SequenceLength => {
                 let Some(bytes) = self.reader.fixed(input) else {
                     return Ok(None);
@@ -178,7 +185,7 @@ impl<L: Labels> Body<L> {
                 }
                 Ok(Some(self.stage))
             }
-            _ => Ok(self.reader.name(input, self.end)?.map(|_| Stage::Section)),
+            _ => Ok(None),
         }
     }
 

@@ -56,8 +56,8 @@ pub(super) fn trace_parent(comment: &[u8]) -> Option<Range<usize>> {
     })
 }
 
-/// "version-format = trace-id "-" parent-id "-" trace-flags", all lower-case hexadecimal; "version 0xff is invalid" and so are ids that are all zero (W3C
-/// Trace Context, section 3.2.2).
+/// Version, trace-id, parent-id and trace-flags in lower-case hexadecimal; version ff and ids that are all zero are invalid (W3C Trace
+/// Context, section 3.2.2).
 pub(super) fn is_trace_parent(text: &[u8]) -> bool {
     let mut fields = text.split(|byte| *byte == b'-');
     let mut field = |length: usize| {
@@ -82,8 +82,8 @@ pub(super) fn is_trace_parent(text: &[u8]) -> bool {
 
 const TRACE_PARENT: &[u8] = b"traceparent";
 
-/// Names after which the rest of a comment is what a tracer has appended: W3C Trace Context, Jaeger, Zipkin B3, Datadog, and the keys of Datadog's
-/// database monitoring.
+/// Names after which the rest of a comment is what a tracer has appended: W3C Trace Context, Jaeger, Zipkin B3, Datadog, and the keys
+/// of Datadog's database monitoring.
 const CARRIERS: [&[u8]; 17] = [
     TRACE_PARENT,
     b"tracestate",

@@ -119,25 +119,11 @@ impl<L: Labels> Decoder<L> {
                     }
                 }
                 Stage::Collect(prefix) => {
-                    // What has not come yet and what has been collected are together what is compressed.
-                    let compressed = self.left as usize + prefix.len();
-                    let wanted = COMPRESSED_BYTES.min(compressed);
-                    let missing = wanted - prefix.len();
-                    let new = mine.get(..missing).unwrap_or(mine);
-                    at += new.len();
-                    self.left -= new.len() as u32;
-                    if prefix.is_empty() && new.len() == missing {
-                        self.stage = Stage::Rest;
-                        self.inflate(new)?;
-                        continue;
-                    }
-                    collect(prefix, new, wanted);
-                    if new.len() < missing {
+                    let prefix = std::mem::take(prefix);
+                    at += self.collect(prefix, mine)?;
+                    if matches!(self.stage, Stage::Collect(_)) {
                         return Ok(None);
                     }
-                    let collected = std::mem::take(prefix);
-                    self.stage = Stage::Rest;
-                    self.inflate(&collected)?;
                 }
                 Stage::Rest => {
                     at += mine.len();
@@ -154,6 +140,33 @@ impl<L: Labels> Decoder<L> {
         }
     }
 
+    /// Adds to what has been collected of a compressed body, or inflates it when that is enough. Returns how many bytes were taken.
+    fn collect(&mut self, mut prefix: Vec<u8>, bytes: &[u8]) -> Result<usize, Malformed> {
+        // What has not come yet and what has been collected are together what is compressed.
+        let wanted = COMPRESSED_BYTES.min(self.left as usize + prefix.len());
+        let missing = wanted - prefix.len();
+        let new = bytes.get(..missing).unwrap_or(bytes);
+        self.left -= new.len() as u32;
+        if prefix.is_empty() && new.len() == missing {
+            self.stage = Stage::Rest;
+            self.inflate(new)?;
+            return Ok(new.len());
+        }
+        // The room doubles with what has come, up to what is wanted, and never by what is announced.
+        let needed = prefix.len() + new.len();
+        if needed > prefix.capacity() {
+            prefix.reserve_exact(wanted.min(2 * needed) - prefix.len());
+        }
+        prefix.extend_from_slice(new);
+        if new.len() < missing {
+            self.stage = Stage::Collect(prefix);
+        } else {
+            self.stage = Stage::Rest;
+            self.inflate(&prefix)?;
+        }
+        Ok(new.len())
+    }
+
     fn fixed<const N: usize>(&mut self, bytes: &[u8], at: &mut usize) -> Option<[u8; N]> {
         let mut input = Input::new(bytes, *at, 0);
         let head = self.body.reader.fixed(&mut input);
@@ -163,7 +176,7 @@ impl<L: Labels> Decoder<L> {
 
     fn start(&mut self, head: &[u8]) -> Result<(), Malformed> {
         let (_, header) = Header::parse(head).map_err(|_| Malformed::Truncated)?;
-        // "if (len < HEADER_BYTES || len > MaxMessageSizeBytes)": what a server closes a connection for.
+        // A server closes the connection for less, and for more.
         if !(HEADER_BYTES as u32..=MAX_MESSAGE_BYTES).contains(&header.length) {
             return Err(Malformed::MessageLength);
         }
@@ -226,13 +239,4 @@ impl<L: Labels> Decoder<L> {
             }
         }
     }
-}
-
-/// Adds to what is collected. The room doubles with what has come, up to what is wanted, and never by what is announced.
-fn collect(prefix: &mut Vec<u8>, new: &[u8], wanted: usize) {
-    let needed = prefix.len() + new.len();
-    if needed > prefix.capacity() {
-        prefix.reserve_exact(wanted.min(2 * needed) - prefix.len());
-    }
-    prefix.extend_from_slice(new);
 }

@@ -37,7 +37,7 @@ pub(super) fn inflate(
     })
 }
 
-/// "encoded as a little-endian varint", at most 32 bits
+/// The length of the output: a little-endian varint of at most 32 bits.
 fn varint(data: &[u8]) -> Option<(u32, &[u8])> {
     let mut value = 0u64;
     for (index, byte) in data.iter().take(5).enumerate() {
@@ -93,14 +93,13 @@ fn element(data: &[u8]) -> Option<(Element<'_>, &[u8])> {
     let high = usize::from(tag >> 2);
     match tag & 3 {
         0 => {
-            // "60, 61, 62, 63 for 1, 2, 3, 4 bytes" of length
+            // Of 60 to 63, the length follows in 1 to 4 bytes.
             let extra = high.saturating_sub(59);
             let (length, data) = if extra == 0 {
                 (high, data)
             } else {
                 little_endian(data, extra)?
             };
-            // In two steps, so that a length of 2^32 does not wrap where that matters.
             let (bytes, rest) = data.split_at_checked(length.checked_add(1)?)?;
             Some((Element::Literal(bytes), rest))
         }

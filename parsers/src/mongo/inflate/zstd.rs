@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 const MAGIC: u32 = 0xFD2F_B528;
 
-/// "Block_Maximum_Size is the smallest of Window_Size and 128 KB" (section 3.1.1.2.4): the smallest window that allows for all blocks.
+/// The smallest window that allows for all blocks: a block is never larger than the window or 128 KiB (section 3.1.1.2.4).
 const SMALLEST_WINDOW: usize = 128 * 1024;
 
 /// A raw block of no bytes that is the last one (section 3.1.1.2).
@@ -65,7 +65,7 @@ fn frame_header(data: &[u8]) -> IResult<&[u8], Option<u64>, ()> {
     match (descriptor >> 6, single_segment) {
         (0, false) => Ok((data, None)),
         (0, true) => le_u8.map(|size| Some(size.into())).parse(data),
-        // "When Frame_Content_Size_Flag is 1, 256 is added" (section 3.1.1.1.4)
+        // A size of 2 bytes counts from 256 (section 3.1.1.1.4).
         (1, _) => le_u16.map(|size| Some(u64::from(size) + 256)).parse(data),
         (2, _) => le_u32.map(|size| Some(size.into())).parse(data),
         _ => le_u64.map(Some).parse(data),
@@ -78,7 +78,7 @@ fn decode(mut blocks: &[u8], claimed: usize) -> Result<(bool, Vec<u8>), Malforme
         .min(INFLATED_BYTES)
         .next_power_of_two()
         .max(SMALLEST_WINDOW);
-    // "windowLog = 10 + Exponent" (section 3.1.1.1.2)
+    // The header has the logarithm of the window less 10 (section 3.1.1.1.2).
     let exponent = window.ilog2() as u8 - 10;
     let mut decoder = FrameDecoder::new();
     let own_header = [MAGIC.to_le_bytes().as_slice(), &[0, exponent << 3]].concat();
@@ -118,7 +118,7 @@ fn decode_block(decoder: &mut FrameDecoder, block: &[u8]) -> Result<bool, Malfor
 fn block(data: &[u8]) -> Option<(&[u8], &[u8])> {
     let (_, head) = le_u24::<_, ()>(data).ok()?;
     let size = head >> 3;
-    // "RLE_Block: Block_Size is the number of times a single byte is repeated" (section 3.1.1.2.2)
+    // The size of an RLE block says how often its one byte is repeated (section 3.1.1.2.2).
     let on_wire = if head >> 1 & 3 == 1 { 1 } else { size as usize };
     data.split_at_checked(3 + on_wire)
 }
