@@ -141,13 +141,13 @@ fn what_only_a_restart_changes_is_refused_by_its_name() {
         proxy.write_config(&format!("{changed}{config}"));
         let (status, body) = proxy.ask("POST", "/reload");
         assert_eq!(status, 400, "{key}: {body}");
-        assert!(body.contains(&format!("{key} can't be")), "{key}: {body}");
+        assert!(body.contains(&format!("`{key}` can't be")), "{key}: {body}");
     }
     let elsewhere = format!("admin: {{ listen: 127.0.0.1:9 }}\n{config}");
     std::fs::write(proxy.config_path(), elsewhere).unwrap();
     let (status, body) = proxy.ask("POST", "/reload");
     assert_eq!(status, 400, "{body}");
-    assert!(body.contains("admin can't be"), "{body}");
+    assert!(body.contains("`admin` can't be"), "{body}");
     proxy.stats().expect("server.config.reload_failure", 4);
     Client::connect(proxy.address("mongo")).find("shop.carts", "");
 }
