@@ -89,9 +89,10 @@ fn an_idle_connection_costs_kilobytes_and_gives_them_back() {
     let full = proxy.resident_bytes();
     drop(connected(CONNECTIONS));
     let grown = proxy.resident_bytes().saturating_sub(full);
+    println!("{grown} bytes more for as many again");
     assert!(
-        grown < CONNECTIONS as u64 * MOST_EACH,
-        "memory of closed connections is used again, yet it grew by {grown} bytes"
+        grown < 1 << 20,
+        "memory is not used again: {grown} bytes more"
     );
 }
 
