@@ -30,10 +30,17 @@ fn run(arguments: &RunArgs) -> ExitCode {
         Err(problems) => return complain(&problems, BAD_USAGE),
     };
     telemetry::process_log::init(&config.log);
+    std::panic::set_hook(Box::new(report_bug));
     match app::run(config, arguments.config.clone()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&format!("narrows: {error}"), FAILED),
     }
+}
+
+/// A bug ends the session that met it, and nothing else; it is a line in the log like any other.
+fn report_bug(bug: &std::panic::PanicHookInfo<'_>) {
+    let place = bug.location().map(ToString::to_string);
+    tracing::error!(place, "a bug in narrows: please report it with this line");
 }
 
 fn print(text: &str) -> ExitCode {

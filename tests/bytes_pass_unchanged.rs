@@ -292,11 +292,7 @@ fn an_unreachable_upstream_is_a_closed_connection_a_stat_and_a_line_in_the_log()
             == 1)
             .then_some(())
     });
-    assert!(
-        proxy.log().contains("no upstream connection"),
-        "{}",
-        proxy.log()
-    );
+    proxy.expect_logged("no upstream connection");
 }
 
 /// Sends the pieces while it reads what comes back, until as much came back as was sent.
