@@ -14,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::admin::{self, Ask, Next};
 use crate::config::Config;
+use crate::socket;
 use crate::upstream::discovery;
 
 pub use control::{Control, ReloadError};
@@ -67,6 +68,7 @@ async fn control_thread(config: Config, source: Option<PathBuf>) -> Result<(), A
     let mut interrupt =
         signal(SignalKind::interrupt()).map_err(system("SIGINT can't be handled"))?;
 
+    tracing::info!(open_files = socket::raise_descriptor_limit(), "starting");
     let admin_socket = admin::bind(config.admin.listen)?;
     let mut look_up = interval(discovery::REFRESH);
     look_up.set_missed_tick_behavior(MissedTickBehavior::Skip);

@@ -29,6 +29,7 @@ pub mod exchange;
 pub mod listener;
 pub mod protocols;
 pub mod runtime;
+pub mod socket;
 pub mod stats;
 pub mod telemetry;
 pub mod upstream;

@@ -73,6 +73,17 @@ fn everyday_operations_are_counted_by_command_collection_and_call_site() {
             count.as_i64().unwrap(),
         );
     }
+    // Finds over several batches, one of them given up half-way.
+    let stats = eventually("the last cursor is noted", || {
+        let stats = proxy.stats();
+        (stats.value("mongo.mongo.cursors_opened") > 0
+            && stats.value("mongo.mongo.cursors_open") == 0)
+            .then_some(stats)
+    });
+    stats.expect("mongo.mongo.cursors_timed_out", 0).expect(
+        "mongo.mongo.cursors_closed",
+        stats.value("mongo.mongo.cursors_opened"),
+    );
     let (status, checked) = promtool(&proxy.get("/metrics"));
     assert!(status, "promtool: {checked}");
 }

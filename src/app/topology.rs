@@ -2,11 +2,17 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use crate::config::{ClusterConfig, Config, ListenerConfig};
 use crate::listener::{BindError, ListenerId, ListenerShared, Policy, bind_all};
 use crate::runtime::{Message, Workers};
 use crate::upstream::{Cluster, discovery};
+
+/// How long a start or a reload waits for the names of its endpoints.
+const FIRST_LOOK_UP: Duration = Duration::from_secs(2);
 
 /// A listener that is served.
 pub struct RunningListener {
@@ -50,7 +56,13 @@ impl Topology {
             .iter()
             .map(|running| Arc::clone(&running.cluster))
             .collect();
-        discovery::refresh(&made).await;
+        // A name server that does not answer delays nothing more than this; the look-ups go on.
+        if timeout(FIRST_LOOK_UP, discovery::refresh(&made))
+            .await
+            .is_err()
+        {
+            tracing::warn!("not every endpoint could be looked up yet");
+        }
 
         let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.listeners)
             .into_iter()

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::context::{ListenerContext, ListenerShared};
 use super::session::session;
 use crate::runtime::Worker;
+use crate::socket;
 use crate::stats::Listener;
 
 /// Pause after an accept that failed for want of something (EMFILE, ENOMEM): it fails without
@@ -50,23 +51,23 @@ struct AcceptLoop {
 }
 
 impl AcceptLoop {
-    async fn run(self, socket: TcpListener, mut stopped: oneshot::Receiver<()>) {
+    async fn run(self, listening: TcpListener, mut stopped: oneshot::Receiver<()>) {
         loop {
             tokio::select! {
                 biased;
                 _ = &mut stopped => break,
-                accepted = socket.accept() => self.accepted(accepted.map(|(stream, _)| stream)).await,
+                accepted = listening.accept() => self.accepted(accepted.map(|(stream, _)| stream)).await,
             }
         }
-        self.empty_queue(socket);
+        self.empty_queue(listening);
     }
 
     /// Closing a socket resets what the kernel has completed but nobody accepted.
-    fn empty_queue(&self, socket: TcpListener) {
-        let Ok(socket) = socket.into_std() else {
+    fn empty_queue(&self, listening: TcpListener) {
+        let Ok(listening) = listening.into_std() else {
             return;
         };
-        while let Ok((stream, _)) = socket.accept() {
+        while let Ok((stream, _)) = listening.accept() {
             let stream = stream
                 .set_nonblocking(true)
                 .and_then(|()| TcpStream::from_std(stream));
@@ -98,7 +99,7 @@ impl AcceptLoop {
             tracing::warn!(listener = %context.policy.listener.name, limit, "max_connections reached; a client was turned away");
             return;
         }
-        if let Err(error) = stream.set_nodelay(true) {
+        if let Err(error) = socket::prepare(&stream) {
             // Only a connection that is already gone refuses it; the session will find out.
             tracing::debug!(%error, "a client left before its session began");
         }

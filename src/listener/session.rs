@@ -10,8 +10,9 @@ use super::context::{ListenerContext, ProtocolContext};
 use super::sessions::{SessionHandle, Verdict};
 use crate::exchange::{CloseReason, ConnectionRecord, Outcome};
 use crate::protocols::mongo::Tap;
-use crate::protocols::relay::{Ended, Relay, Scratch, reset_on_close};
+use crate::protocols::relay::{Ended, Relay, Scratch};
 use crate::protocols::tcp::Count;
+use crate::socket::reset_on_close;
 use crate::stats::{Cluster, ClusterEndpoint, Listener, Mongo, Scope, Tcp};
 use crate::upstream::{self, Connected};
 

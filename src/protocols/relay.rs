@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 
 use crate::exchange::CloseReason;
 use crate::listener::sessions::{SessionHandle, Verdict};
+use crate::socket::reset_on_close;
 
 /// What one read may bring. 64 KiB is what HAProxy and Envoy move at most in one call too, and one
 /// such buffer serves all sessions of a worker.
@@ -307,12 +308,5 @@ fn written<O: Observer>(observer: &mut O, from: Side, total: u64) {
     match from {
         Side::Client => observer.request_written(total),
         Side::Upstream => observer.reply_written(total),
-    }
-}
-
-/// Makes the close of this socket a reset instead of an orderly end.
-pub fn reset_on_close(socket: &TcpStream) {
-    if let Err(error) = socket2::SockRef::from(socket).set_linger(Some(std::time::Duration::ZERO)) {
-        tracing::debug!(%error, "a reset could not be handed on; the connection is closed instead");
     }
 }

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::cluster::{Balance, Cluster, Endpoint, Occupied};
+use crate::socket;
 use crate::stats::{Cluster as ClusterStat, ClusterEndpoint, Scope};
 
 /// Endpoints tried for one session before it is given up: the first and three more, as HAProxy's
@@ -123,6 +124,6 @@ async fn attempt(
 
 async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
+    socket::prepare(&stream)?;
     Ok(stream)
 }
