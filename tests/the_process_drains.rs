@@ -45,15 +45,15 @@ fn expect_drain_in_order(end: impl FnOnce(&Proxy)) {
     end(&proxy);
     expect_draining(&proxy);
     assert!(idle.is_closed(), "nothing was under way there");
-    eventually("new connections are refused", || {
-        TcpStream::connect(address).err()
-    });
     proxy
         .stats()
         .expect("server.live", 0)
         .expect("server.state", 1)
         .expect("mongo.mongo.cx_drain_close", 1)
         .expect("mongo.mongo.op_query_active", 1);
+    eventually("new connections are refused", || {
+        TcpStream::connect(address).err()
+    });
     gate.open();
     busy.expect_reply(1);
     assert!(busy.is_closed());
