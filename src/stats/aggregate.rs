@@ -65,6 +65,8 @@ struct Gathering {
     cells: Vec<Cells>,
     latched: Box<[u64]>,
     distributions: Box<[Intervals]>,
+    /// Which distribution of which series each of its own is added to as well.
+    rolls_up_into: Box<[Option<(usize, usize)>]>,
 }
 
 /// A distribution now, in the last whole interval, and since the start.
@@ -239,18 +241,30 @@ impl Aggregator {
 
     fn merge(&mut self, gathered: Gathered) -> Boxed {
         let mut recorded = gathered.recorded;
-        let intervals = usize::try_from(gathered.series)
-            .ok()
-            .and_then(|id| self.series.get_mut(id))
-            .and_then(|gathering| gathering.distributions.get_mut(gathered.place));
-        if let Some(intervals) = intervals {
-            let mut new = Distribution::default();
-            new.merge(&recorded);
-            intervals.current.add(&new);
-            intervals.cumulative.add(&new);
+        let mut new = Distribution::default();
+        new.merge(&recorded);
+        let id = usize::try_from(gathered.series).unwrap_or(usize::MAX);
+        self.add(id, gathered.place, &new);
+        let wider = self
+            .series
+            .get(id)
+            .and_then(|gathering| *gathering.rolls_up_into.get(gathered.place)?);
+        if let Some((id, place)) = wider {
+            self.add(id, place, &new);
         }
         recorded.reset();
         recorded
+    }
+
+    fn add(&mut self, series: usize, place: usize, new: &Distribution) {
+        let intervals = self
+            .series
+            .get_mut(series)
+            .and_then(|gathering| gathering.distributions.get_mut(place));
+        if let Some(intervals) = intervals {
+            intervals.current.add(new);
+            intervals.cumulative.add(new);
+        }
     }
 
     fn take_announced(&mut self) {
@@ -258,12 +272,33 @@ impl Aggregator {
             let id = usize::try_from(series.id).unwrap_or(usize::MAX);
             // Series are numbered in the order in which they are announced.
             if id == self.series.len() {
-                self.series.push(Gathering::new(series));
+                let rolls_up_into = self.rolls_up_into(&series);
+                self.series.push(Gathering::new(series, rolls_up_into));
             }
             if let Some(gathering) = self.series.get_mut(id) {
                 gathering.cells.push(cells);
             }
         }
+    }
+
+    /// The wider series comes before the narrower ones: a listener's own before its commands'.
+    fn rolls_up_into(&self, narrow: &Series) -> Box<[Option<(usize, usize)>]> {
+        let mut places = vec![None; narrow.scope.histograms()];
+        let (Some(rollup), Some(into)) = (&narrow.scope.rollup, narrow.scope.rolls_up_into())
+        else {
+            return places.into();
+        };
+        let wide = self.series.iter().position(|gathering| {
+            let wide = &gathering.series;
+            wide.scope.prefix == into.prefix && narrow.labels.starts_with(&wide.labels)
+        });
+        for (from, to) in rollup.histograms {
+            let place = narrow.scope.histogram(from);
+            if let Some(place) = place.and_then(|place| places.get_mut(place)) {
+                *place = wide.zip(into.histogram(to));
+            }
+        }
+        places.into()
     }
 
     fn count_series(&self) -> usize {
@@ -275,13 +310,14 @@ impl Aggregator {
 }
 
 impl Gathering {
-    fn new(series: Arc<Series>) -> Self {
+    fn new(series: Arc<Series>, rolls_up_into: Box<[Option<(usize, usize)>]>) -> Self {
         Self {
             cells: Vec::new(),
             latched: vec![0; series.scope.cells()].into(),
             distributions: (0..series.scope.histograms())
                 .map(|_| Intervals::default())
                 .collect(),
+            rolls_up_into,
             series,
         }
     }

@@ -55,6 +55,18 @@ pub struct ScopeRow {
     /// The labels that clients choose, by their place among the placeholders, with how many values
     /// of it there may be (see [`Cap`]).
     pub caps: &'static [(usize, Cap)],
+    /// Where its histograms are added up, so that each value is recorded once.
+    pub rollup: Option<Rollup>,
+}
+
+/// Histograms of one scope that are the sum of those of another: every exchange is in one series of
+/// the narrower scope, so the aggregator can add up what the request path records only there.
+#[derive(Debug)]
+pub struct Rollup {
+    /// The prefix of the wider scope, whose labels are the first ones of the narrower.
+    pub into: &'static str,
+    /// The histogram here, and the one there.
+    pub histograms: &'static [(&'static str, &'static str)],
 }
 
 /// Which of the configured limits a label falls under.
@@ -124,9 +136,16 @@ macro_rules! handles {
 }
 handles!(Counter Gauge Histogram);
 
+macro_rules! rollup {
+    () => { None };
+    ($into:literal, $($histograms:expr),+) => {
+        Some(Rollup { into: $into, histograms: &[ $($histograms),+ ] })
+    };
+}
+
 /// Turns the table below into marker types with typed handles, and into [`SCOPES`].
 macro_rules! scopes {
-    ($( $(#[$doc:meta])* $scope:ident $prefix:literal $(caps $(($place:literal, $cap:ident))+)? {
+    ($( $(#[$doc:meta])* $scope:ident $prefix:literal $(caps $(($place:literal, $cap:ident))+)? $(rollup $into:literal $(($from:literal, $to:literal))+)? {
         $( $kind:ident $handle:ident $name:literal $unit:ident $help:literal; )*
     } )*) => {
         #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
@@ -147,7 +166,7 @@ macro_rules! scopes {
         )*
         /// Every scope of the program.
         pub static SCOPES: &[ScopeRow] = &[
-            $( ScopeRow { prefix: $prefix, metrics: $scope::METRICS, caps: &[$($( ($place, Cap::$cap) ),+)?] } ),*
+            $( ScopeRow { prefix: $prefix, metrics: $scope::METRICS, caps: &[$($( ($place, Cap::$cap) ),+)?], rollup: rollup!($($into, $(($from, $to)),+)?) } ),*
         ];
     };
 }
@@ -266,7 +285,7 @@ scopes! {
         Counter OVER_BUDGET "over_budget" Count "Messages too large to be inflated for statistics; only their beginning was seen";
     }
     /// One command.
-    MongoCommand "mongo.{listener}.cmd.{cmd}" caps (1, Commands) {
+    MongoCommand "mongo.{listener}.cmd.{cmd}" caps (1, Commands) rollup "mongo.{listener}" ("request_size", "request_size") ("reply_size", "reply_size") ("reply_time_ms", "upstream_time_ms") ("total_time_ms", "total_time_ms") ("added_time_ms", "added_time_ms") {
         Counter TOTAL "total" Count "Operations that ended";
         Counter ERROR "error" Count "Operations that failed";
         Counter UNACKNOWLEDGED "unacknowledged" Count "Operations whose client wanted no reply";
@@ -378,6 +397,20 @@ impl ScopeRow {
             .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
     }
 
+    /// The scope that its histograms are added up in.
+    pub fn rolls_up_into(&self) -> Option<&'static Self> {
+        let into = self.rollup.as_ref()?.into;
+        SCOPES.iter().find(|scope| scope.prefix == into)
+    }
+
+    /// The place of a histogram among the histograms.
+    pub fn histogram(&self, name: &str) -> Option<usize> {
+        self.metrics
+            .iter()
+            .filter(|metric| metric.kind == Kind::Histogram)
+            .position(|metric| metric.name == name)
+    }
+
     /// How many counters and gauges it has.
     pub fn cells(&self) -> usize {
         self.metrics.len() - self.histograms()
@@ -418,6 +451,11 @@ mod tests {
                     "{}",
                     metric.name
                 );
+            }
+            for (from, to) in scope.rollup.iter().flat_map(|rollup| rollup.histograms) {
+                let into = scope.rolls_up_into().expect("a scope of that prefix");
+                assert!(scope.histogram(from).is_some() && into.histogram(to).is_some());
+                assert!(scope.prefix.starts_with(into.prefix));
             }
             let labels = scope.labels().count();
             assert!(scope.caps.iter().all(|(place, _)| *place < labels));

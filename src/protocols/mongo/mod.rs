@@ -248,17 +248,4 @@ impl MongoListener {
             stats.inc(MongoCompression::OVER_BUDGET);
         }
     }
-
-    fn report_upstream(&self, exchange: &crate::exchange::Exchange, failed: bool) {
-        if let Some(timing) = exchange
-            .timing
-            .filter(|_| exchange.wait == crate::exchange::Wait::Work)
-        {
-            let micros = u64::try_from(timing.upstream().as_micros()).unwrap_or(u64::MAX);
-            self.cluster.record(Cluster::UPSTREAM_RQ_TIME, micros);
-        }
-        if !failed {
-            self.cluster.inc(Cluster::UPSTREAM_RQ_COMPLETED);
-        }
-    }
 }

@@ -2,8 +2,8 @@
 
 use narrows_parsers::mongo::QueryClass;
 
-use crate::exchange::{Exchange, Outcome, Wait};
-use crate::stats::{Mongo, MongoApp, MongoCallsite, MongoCollection, MongoCommand, Scope};
+use crate::exchange::{Exchange, Outcome, Timing, Wait};
+use crate::stats::{Cluster, Mongo, MongoApp, MongoCallsite, MongoCollection, MongoCommand, Scope};
 
 use super::MongoListener;
 use super::route::Route;
@@ -35,6 +35,17 @@ struct Micros {
     added: u64,
 }
 
+impl Micros {
+    fn of(timing: &Timing) -> Self {
+        let (total, upstream) = (micros(timing.total()), micros(timing.upstream()));
+        Self {
+            total,
+            upstream,
+            added: total.saturating_sub(upstream),
+        }
+    }
+}
+
 impl MongoListener {
     /// Adds a finished exchange to its series.
     pub fn report(&self, exchange: &Exchange, route: &Route, application: Option<&Application>) {
@@ -45,12 +56,8 @@ impl MongoListener {
         let micros = exchange
             .timing
             .filter(|_| exchange.wait == Wait::Work)
-            .map(|timing| Micros {
-                total: micros(timing.total()),
-                upstream: micros(timing.upstream()),
-                added: micros(timing.added()),
-            });
-        self.report_totals(exchange, failed, micros);
+            .map(|timing| Micros::of(&timing));
+        self.report_totals(exchange, failed);
         report_command(&route.command, exchange, failed, micros);
         if let Some(collection) = &route.collection {
             report_collection(collection, exchange, failed, micros);
@@ -64,23 +71,29 @@ impl MongoListener {
         if let Some(code) = exchange.error_code.filter(|_| failed) {
             self.error_code(code);
         }
-        self.report_upstream(exchange, failed);
+        self.report_upstream(failed, micros);
     }
 
-    fn report_totals(&self, exchange: &Exchange, failed: bool, micros: Option<Micros>) {
+    fn report_upstream(&self, failed: bool, micros: Option<Micros>) {
+        if let Some(micros) = micros {
+            self.cluster
+                .record(Cluster::UPSTREAM_RQ_TIME, micros.upstream);
+        }
+        if !failed {
+            self.cluster.inc(Cluster::UPSTREAM_RQ_COMPLETED);
+        }
+    }
+
+    /// The listener's histograms are those of its commands, added up when they are gathered.
+    fn report_totals(&self, exchange: &Exchange, failed: bool) {
         let stats = &self.stats;
         stats.inc(Mongo::TOTAL);
         if failed {
             stats.inc(Mongo::ERROR);
         }
-        match exchange.outcome {
-            Outcome::Unacknowledged => stats.inc(Mongo::UNACKNOWLEDGED),
-            Outcome::Success | Outcome::Error => {
-                stats.record(Mongo::REPLY_SIZE, exchange.reply_bytes);
-            }
-            Outcome::ClientGone | Outcome::UpstreamGone => {}
+        if exchange.outcome == Outcome::Unacknowledged {
+            stats.inc(Mongo::UNACKNOWLEDGED);
         }
-        stats.record(Mongo::REQUEST_SIZE, exchange.request_bytes);
         stats.add(Mongo::DOCUMENTS_RETURNED, exchange.documents_returned);
         stats.add(Mongo::DOCUMENTS_WRITTEN, exchange.documents_written);
         match exchange.query_class {
@@ -92,11 +105,6 @@ impl MongoListener {
             Wait::Work => {}
             Wait::AwaitableHello => stats.inc(Mongo::AWAITABLE_HELLO),
             Wait::Cursor => stats.inc(Mongo::CURSOR_WAITS),
-        }
-        if let Some(micros) = micros {
-            stats.record(Mongo::TOTAL_TIME_MS, micros.total);
-            stats.record(Mongo::UPSTREAM_TIME_MS, micros.upstream);
-            stats.record(Mongo::ADDED_TIME_MS, micros.added);
         }
     }
 }
