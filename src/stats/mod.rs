@@ -15,6 +15,8 @@ pub mod render;
 mod sanitise;
 mod shard;
 pub mod sinks;
+#[cfg(test)]
+mod tests;
 
 pub use aggregate::{Aggregator, WorkerSeed};
 pub use catalogue::*;
