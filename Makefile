@@ -44,7 +44,7 @@ bench: ## Decoder benches, then cost per request and per connection against HAPr
 	@tests/support/setup.sh bench
 	cargo build --release --locked
 	cargo build --release --locked --manifest-path $(LOAD)/Cargo.toml --target-dir $(TARGET)/mongoload
-	cargo bench --locked --workspace
+	cargo bench --locked --package narrows-parsers
 	@$(PYTHON) benches/compare/compare.py --narrows $(TARGET)/release/narrows \
 		--load $(TARGET)/mongoload/release/mongoload --tools $(CACHE)/bin $(ARGS)
 

@@ -118,6 +118,39 @@ fn compressed_bombs_pass_and_are_not_inflated() {
     proxy.stats().expect("mongo.mongo.decoding_error", bombs);
 }
 
+/// A real server's batches end at 16 MB; the protocol's messages do at 48.
+#[test]
+fn a_48_megabyte_reply_streams_through_and_is_read_to_its_end() {
+    let part = "x".repeat(15_900_000);
+    let batch = vec![doc! {"_id": 1, "p": part}; 3];
+    let body = doc! {"cursor": {"firstBatch": batch, "id": 0_i64, "ns": "d.c"}, "ok": 1.0};
+    let reply = op_msg(2, 1, &body);
+    assert!(reply.len() > 47_000_000);
+    let sent = reply.clone();
+    let proxy = Proxy::in_front_of(
+        "mongo",
+        scripted(move |mut stream| {
+            wire::read_message(&mut stream).unwrap();
+            stream.write_all(&sent).unwrap();
+            // Until the client has it all and leaves.
+            stream.read_exact(&mut [0]).unwrap_err();
+        }),
+    );
+    let mut client = connect(proxy.address("mongo"));
+    let before = proxy.resident_bytes();
+    let find = op_msg(1, 0, &doc! {"find": "c", "$db": "d"});
+    client.write_all(&find).unwrap();
+    assert!(wire::read_message(&mut client).unwrap() == reply);
+    let grown = proxy.resident_bytes().saturating_sub(before);
+    assert!(grown < 1 << 20, "memory grew by {grown} bytes");
+    proxy
+        .stats()
+        .expect("mongo.mongo.documents_returned", 3)
+        .expect("mongo.mongo.cmd.find.error", 0)
+        .expect("mongo.mongo.cmd.find.total", 1)
+        .expect("mongo.mongo.decoding_error", 0);
+}
+
 /// A message that stops anywhere, and a client that leaves there.
 #[test]
 fn truncated_messages_pass_as_far_as_they_came() {
