@@ -55,8 +55,8 @@ def http_get(tools: Tools, proxy: Proxy, seconds: int) -> Cost:
         requests,
         used * 1e6 / requests,
         float(find(output, r"Requests/sec:\s+([\d.]+)")),
-        milliseconds(find(output, r"50%\s+(\S+)")),
-        milliseconds(find(output, r"99%\s+(\S+)")),
+        milliseconds(find(output, r"(?m)^\s+50%\s+(\S+)")),
+        milliseconds(find(output, r"(?m)^\s+99%\s+(\S+)")),
     )
 
 
@@ -129,6 +129,5 @@ def find(text: str, pattern: str) -> str:
 
 def milliseconds(text: str) -> float:
     if not (match := re.fullmatch(r"([\d.]+)(us|ms|s|m)", text)):
-        # wrk shows nonsense when a clock step makes a sample negative. The figure is only for people: no bar needs it.
-        return float("nan")
+        sys.exit(f"wrk printed a time that is none: {text}")
     return float(match[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}[match[2]]
