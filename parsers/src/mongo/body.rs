@@ -95,63 +95,74 @@ impl<L: Labels> Body<L> {
     pub(super) fn advance(&mut self, piece: &[u8], at: usize) -> Result<usize, Malformed> {
         let mut input = Input::new(piece, at, self.position);
         while self.reader.settle(&mut input) {
-            let next = match self.stage {
+            let goes_on = match self.stage {
                 Stage::Done => break,
                 Stage::Document => self.document(&mut input, Stage::Section)?,
                 Stage::LegacyDocument(rest) => self.document(&mut input, Stage::Legacy(rest))?,
                 Stage::Legacy(parts) => self.part(parts, &mut input)?,
-                Stage::LegacyName(slot, rest) => self.legacy_name(slot, rest, &mut input)?,
+                Stage::LegacyName(slot, rest) => self.legacy_name(slot, rest, &mut input),
                 _ => self.section(&mut input)?,
             };
-            let Some(next) = next else { break };
-            self.stage = next;
+            if !goes_on {
+                break;
+            }
         }
         self.position = input.position();
         Ok(input.at())
     }
 
-    fn document(&mut self, input: &mut Input<'_>, then: Stage) -> Result<Option<Stage>, Malformed> {
+    /// What this and the following return: whether to go on, or to wait for the next piece.
+    fn document(&mut self, input: &mut Input<'_>, then: Stage) -> Result<bool, Malformed> {
         let mut walk = Walk {
             input,
             reader: &mut self.reader,
             captures: &mut self.captures,
             labels: &mut self.labels,
         };
-        Ok(self.walker.advance(&mut walk)?.then_some(then))
+        let complete = self.walker.advance(&mut walk)?;
+        if complete {
+            self.stage = then;
+        }
+        Ok(complete)
     }
 
-    fn section(&mut self, input: &mut Input<'_>) -> Result<Option<Stage>, Malformed> {
+    fn section(&mut self, input: &mut Input<'_>) -> Result<bool, Malformed> {
         match self.stage {
             Stage::Flags => {
                 let Some(bytes) = self.reader.fixed(input) else {
-                    return Ok(None);
+                    return Ok(false);
                 };
-                self.flags(u32::from_le_bytes(bytes), input.position())
-                    .map(Some)
+                self.flags(u32::from_le_bytes(bytes), input.position())?;
+                self.stage = Stage::Section;
             }
             Stage::Section if self.reader.position(input) == self.end => {
-                if self.has_body_section {
-                    Ok(Some(Stage::Done))
-                } else {
-                    Err(Malformed::NoBody)
+                if !self.has_body_section {
+                    return Err(Malformed::NoBody);
                 }
+                self.stage = Stage::Done;
             }
             Stage::Section => {
                 let Some([kind]) = self.reader.fixed(input) else {
-                    return Ok(None);
+                    return Ok(false);
                 };
-                self.kind(kind).map(Some)
+                self.stage = self.kind(kind)?;
             }
-            Stage::SecurityToken => Ok(self.reader.name(input, self.end)?.map(|_| Stage::Section)),
-            _ => self.sequence(input),
+            Stage::SecurityToken => {
+                if self.reader.name(input, self.end)?.is_none() {
+                    return Ok(false);
+                }
+                self.stage = Stage::Section;
+            }
+            _ => return self.sequence(input),
         }
+        Ok(true)
     }
 
-    fn sequence(&mut self, input: &mut Input<'_>) -> Result<Option<Stage>, Malformed> {
+    fn sequence(&mut self, input: &mut Input<'_>) -> Result<bool, Malformed> {
         match self.stage {
             Stage::SequenceLength => {
                 let Some(bytes) = self.reader.fixed(input) else {
-                    return Ok(None);
+                    return Ok(false);
                 };
                 let length = u32::from_le_bytes(bytes);
                 let start = input.position().wrapping_sub(4);
@@ -159,37 +170,37 @@ impl<L: Labels> Body<L> {
                 if length < 5 || length > self.end.saturating_sub(start) {
                     return Err(Malformed::SectionLength);
                 }
-                Ok(Some(Stage::SequenceName {
+                self.stage = Stage::SequenceName {
                     end: start + length,
-                }))
+                };
             }
             Stage::SequenceName { end } => {
                 let Some(name) = self.reader.name(input, end)? else {
-                    return Ok(None);
+                    return Ok(false);
                 };
-                Ok(Some(Stage::SequenceDocument {
+                self.stage = Stage::SequenceDocument {
                     end,
                     counted: self.labels.sequence(name.text),
-                }))
+                };
             }
             Stage::SequenceDocument { end, .. } if self.reader.position(input) == end => {
-                Ok(Some(Stage::Section))
+                self.stage = Stage::Section;
             }
             Stage::SequenceDocument { end, counted } => {
                 let Some(bytes) = self.reader.fixed(input) else {
-                    return Ok(None);
+                    return Ok(false);
                 };
                 self.skip_document(u32::from_le_bytes(bytes), end, input)?;
                 if counted {
                     self.labels.sequence_document();
                 }
-                Ok(Some(self.stage))
             }
-            _ => Ok(None),
+            _ => return Ok(false),
         }
+        Ok(true)
     }
 
-    fn flags(&mut self, flags: u32, position: u32) -> Result<Stage, Malformed> {
+    fn flags(&mut self, flags: u32, position: u32) -> Result<(), Malformed> {
         if flags & REQUIRED_FLAGS & !(CHECKSUM_PRESENT | MORE_TO_COME) != 0 {
             return Err(Malformed::UnknownFlag);
         }
@@ -205,7 +216,7 @@ impl<L: Labels> Body<L> {
             flags & EXHAUST_ALLOWED != 0,
             checksum_present,
         );
-        Ok(Stage::Section)
+        Ok(())
     }
 
     fn kind(&mut self, kind: u8) -> Result<Stage, Malformed> {
@@ -245,18 +256,16 @@ impl<L: Labels> Body<L> {
         Ok(())
     }
 
-    fn part(
-        &mut self,
-        parts: &'static [Part],
-        input: &mut Input<'_>,
-    ) -> Result<Option<Stage>, Malformed> {
+    fn part(&mut self, parts: &'static [Part], input: &mut Input<'_>) -> Result<bool, Malformed> {
         let Some((part, rest)) = parts.split_first() else {
-            return Ok(Some(Stage::Done));
+            self.stage = Stage::Done;
+            return Ok(true);
         };
+        let mut next = Stage::Legacy(rest);
         match *part {
             Part::Int32(head) => {
                 let Some(bytes) = self.reader.fixed(input) else {
-                    return Ok(None);
+                    return Ok(false);
                 };
                 let left = self.end.saturating_sub(input.position());
                 self.labels
@@ -264,7 +273,7 @@ impl<L: Labels> Body<L> {
             }
             Part::Int64(head) => {
                 let Some(bytes) = self.reader.fixed(input) else {
-                    return Ok(None);
+                    return Ok(false);
                 };
                 let left = self.end.saturating_sub(input.position());
                 self.labels.head(head, i64::from_le_bytes(bytes), left)?;
@@ -272,33 +281,29 @@ impl<L: Labels> Body<L> {
             Part::Skip(bytes) => self.reader.skip(input, bytes),
             Part::Name(slot) => {
                 self.captures.begin(slot, input.at());
-                return Ok(Some(Stage::LegacyName(slot, rest)));
+                next = Stage::LegacyName(slot, rest);
             }
             Part::Document => {
                 if let Some(role) = self.labels.legacy_role() {
                     self.walker.start(role, self.end);
-                    return Ok(Some(Stage::LegacyDocument(rest)));
+                    next = Stage::LegacyDocument(rest);
                 }
             }
             Part::Documents if self.reader.position(input) == self.end => {}
             Part::Documents => {
                 let Some(bytes) = self.reader.fixed(input) else {
-                    return Ok(None);
+                    return Ok(false);
                 };
                 self.skip_document(u32::from_le_bytes(bytes), self.end, input)?;
                 self.labels.sequence_document();
-                return Ok(Some(self.stage));
+                next = self.stage;
             }
         }
-        Ok(Some(Stage::Legacy(rest)))
+        self.stage = next;
+        Ok(true)
     }
 
-    fn legacy_name(
-        &mut self,
-        slot: Slot,
-        rest: &'static [Part],
-        input: &mut Input<'_>,
-    ) -> Result<Option<Stage>, Malformed> {
+    fn legacy_name(&mut self, slot: Slot, rest: &'static [Part], input: &mut Input<'_>) -> bool {
         let window = input.rest();
         let end = memchr::memchr(0, window);
         let text = window
@@ -309,13 +314,14 @@ impl<L: Labels> Body<L> {
             .extend(text.get(..usize::from(room)).unwrap_or(text));
         input.take(text.len() as u32);
         if end.is_none() {
-            return Ok(None);
+            return false;
         }
         input.take(1);
         self.captures.close();
         self.labels
             .captured(slot, &mut self.captures, input.piece());
-        Ok(Some(Stage::Legacy(rest)))
+        self.stage = Stage::Legacy(rest);
+        true
     }
 
     /// The piece is about to go away: keeps what was captured of it.

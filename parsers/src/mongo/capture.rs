@@ -84,21 +84,24 @@ impl Captures {
         }
         let text = name.text.get(..limit).unwrap_or(name.text);
         match name.at {
-            Some(at) => self.begin(slot, at),
-            None => self.begin_spilled(slot),
+            Some(at) => self.found(slot, at, text.len() as u16),
+            None => self.put(slot, text),
         }
-        self.extend(text);
-        self.open = None;
+    }
+
+    /// Captures what stands at a place in the piece.
+    pub(super) fn found(&mut self, slot: Slot, at: usize, len: u16) {
+        *self.span_mut(slot) = Span {
+            start: at as u32,
+            len,
+            place: Place::Piece,
+        };
     }
 
     /// Starts to capture what stands at a place in the piece.
     pub(super) fn begin(&mut self, slot: Slot, at: usize) {
         self.open = Some(slot);
-        *self.span_mut(slot) = Span {
-            start: at as u32,
-            len: 0,
-            place: Place::Piece,
-        };
+        self.found(slot, at, 0);
     }
 
     /// Starts to capture what does not stand in the piece.

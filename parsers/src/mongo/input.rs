@@ -32,9 +32,24 @@ impl<'b> Input<'b> {
         self.at
     }
 
+    /// What is read goes on at this place in the piece.
+    pub(super) fn set_at(&mut self, at: usize) {
+        self.at = at;
+    }
+
+    /// The place in the piece of a position in the body; behind the piece if that has not come yet.
+    pub(super) fn place_of(&self, position: u32) -> usize {
+        position.wrapping_sub(self.offset) as usize
+    }
+
     /// Place in the body. Bodies are below 2^26 bytes, so that sums of positions and checked lengths do not overflow.
     pub(super) fn position(&self) -> u32 {
-        self.offset.wrapping_add(self.at as u32)
+        self.position_of(self.at)
+    }
+
+    /// Place in the body of a place in the piece.
+    pub(super) fn position_of(&self, at: usize) -> u32 {
+        self.offset.wrapping_add(at as u32)
     }
 
     /// What is left of the piece.
@@ -186,20 +201,34 @@ impl Reader {
     }
 }
 
-/// The place of the first NUL. Names are short: looking at eight bytes at once is done before a call to a vectorised search is.
-#[inline]
-fn find_nul(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
+/// The place of the first NUL. Names are short: most end within eight bytes, which are looked at at once.
+#[inline(always)]
+pub(super) fn find_nul(bytes: &[u8]) -> Option<usize> {
+    match bytes.first_chunk() {
+        Some(word) if zeros(*word) != 0 => Some(zeros(*word).trailing_zeros() as usize / 8),
+        _ => find_nul_further(bytes),
+    }
+}
+
+/// The same for a longer name, or one whose document ends soon.
+#[inline(never)]
+fn find_nul_further(bytes: &[u8]) -> Option<usize> {
     let (words, _) = bytes.as_chunks::<8>();
     for (index, word) in words.iter().take(4).enumerate() {
-        let word = u64::from_le_bytes(*word);
-        // The lowest byte whose top bit is set here is the first that is zero.
-        let zeros = word.wrapping_sub(ONES) & !word & TOPS;
+        let zeros = zeros(*word);
         if zeros != 0 {
             return Some(8 * index + zeros.trailing_zeros() as usize / 8);
         }
     }
     let seen = 8 * words.len().min(4);
     memchr::memchr(0, bytes.get(seen..)?).map(|at| seen + at)
+}
+
+/// The lowest byte whose top bit is set here is the first one that is zero.
+#[inline(always)]
+fn zeros(word: [u8; 8]) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
+    let word = u64::from_le_bytes(word);
+    word.wrapping_sub(ONES) & !word & TOPS
 }

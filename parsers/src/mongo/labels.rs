@@ -128,27 +128,9 @@ pub(super) enum Kind {
 
 impl Kind {
     /// The type with this number (BSON specification 1.1), if there is one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn from_wire(number: u8) -> Option<Self> {
-        Some(match number {
-            0x01 => Self::Double,
-            0x02 => Self::String,
-            0x03 => Self::Document,
-            0x04 => Self::Array,
-            0x05 => Self::Binary,
-            0x06 | 0x0A | 0x7F | 0xFF => Self::Fixed(0), // undefined, null, max key, min key
-            0x07 => Self::Fixed(12),                     // object id
-            0x08 => Self::Bool,
-            0x09 | 0x11 => Self::Fixed(8), // date, timestamp
-            0x0B => Self::Regex,
-            0x0C => Self::DbPointer,
-            0x0D | 0x0E => Self::StringLike,
-            0x0F => Self::CodeWithScope,
-            0x10 => Self::Int32,
-            0x12 => Self::Int64,
-            0x13 => Self::Fixed(16), // decimal
-            _ => return None,
-        })
+        *KINDS.get(usize::from(number))?
     }
 
     /// It holds other elements.
@@ -156,6 +138,34 @@ impl Kind {
         matches!(self, Self::Document | Self::Array)
     }
 }
+
+/// The types by their number: a look into a table costs less than a choice among twenty.
+#[allow(clippy::indexing_slicing)] // by the compiler
+const KINDS: [Option<Kind>; 256] = {
+    let mut kinds = [None; 256];
+    kinds[0x01] = Some(Kind::Double);
+    kinds[0x02] = Some(Kind::String);
+    kinds[0x03] = Some(Kind::Document);
+    kinds[0x04] = Some(Kind::Array);
+    kinds[0x05] = Some(Kind::Binary);
+    kinds[0x06] = Some(Kind::Fixed(0)); // undefined
+    kinds[0x07] = Some(Kind::Fixed(12)); // object id
+    kinds[0x08] = Some(Kind::Bool);
+    kinds[0x09] = Some(Kind::Fixed(8)); // date
+    kinds[0x0A] = Some(Kind::Fixed(0)); // null
+    kinds[0x0B] = Some(Kind::Regex);
+    kinds[0x0C] = Some(Kind::DbPointer);
+    kinds[0x0D] = Some(Kind::StringLike); // code
+    kinds[0x0E] = Some(Kind::StringLike); // symbol
+    kinds[0x0F] = Some(Kind::CodeWithScope);
+    kinds[0x10] = Some(Kind::Int32);
+    kinds[0x11] = Some(Kind::Fixed(8)); // timestamp
+    kinds[0x12] = Some(Kind::Int64);
+    kinds[0x13] = Some(Kind::Fixed(16)); // decimal
+    kinds[0x7F] = Some(Kind::Fixed(0)); // max key
+    kinds[0xFF] = Some(Kind::Fixed(0)); // min key
+    kinds
+};
 
 /// A number or a boolean.
 #[derive(Debug, Clone, Copy)]
@@ -166,6 +176,18 @@ pub(super) enum Scalar {
 }
 
 impl Scalar {
+    /// The value of an element of this type, if it is one of a number or a boolean and all of its bytes are there.
+    #[inline]
+    pub(super) fn read(kind: Kind, value: &[u8]) -> Option<Self> {
+        Some(match kind {
+            Kind::Bool => Self::Bool(*value.first()? != 0),
+            Kind::Int32 => Self::Int(i32::from_le_bytes(*value.first_chunk()?).into()),
+            Kind::Int64 => Self::Int(i64::from_le_bytes(*value.first_chunk()?)),
+            Kind::Double => Self::Double(f64::from_le_bytes(*value.first_chunk()?)),
+            _ => return None,
+        })
+    }
+
     /// As an integer; servers take a double for one where they ask for a number.
     pub(super) fn int(self) -> i64 {
         match self {

@@ -1,6 +1,8 @@
 //! The walk over a BSON document as it streams by. It goes down only into what is labelled, with a small stack of its own instead of
 //! recursion, and passes over everything else by its length.
 
+mod at_hand;
+
 use super::capture::{Captures, Slot};
 use super::input::{Input, Reader};
 use super::labels::{Action, Element, Kind, Labels, Scalar};
@@ -15,16 +17,17 @@ pub(super) const SHORTEST_DOCUMENT: u32 = 5;
 #[derive(Debug)]
 pub(super) struct Walker<L: Labels> {
     state: State<L>,
+    /// The document that is being walked.
+    here: Frame<L::Role>,
+    /// Those around it, and how many they are.
+    around: [Frame<L::Role>; WALK_DEPTH - 1],
     depth: u8,
-    /// Position of the end byte of the document that is being walked; what stands in the document ends before it.
-    last: u32,
-    stack: [Frame<L::Role>; WALK_DEPTH],
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Frame<Role> {
-    /// Position behind the document.
-    end: u32,
+    /// Position of the document's end byte; what stands in the document ends before it.
+    last: u32,
     role: Role,
     /// No element has been read yet.
     first: bool,
@@ -75,15 +78,16 @@ pub(super) struct Walk<'w, 'b, L> {
 
 impl<L: Labels> Default for Walker<L> {
     fn default() -> Self {
+        let none = Frame {
+            last: 0,
+            role: L::BODY,
+            first: false,
+        };
         Self {
             state: State::End,
+            here: none,
+            around: [none; WALK_DEPTH - 1],
             depth: 0,
-            last: 0,
-            stack: [Frame {
-                end: 0,
-                role: L::BODY,
-                first: false,
-            }; WALK_DEPTH],
         }
     }
 }
@@ -98,6 +102,9 @@ impl<L: Labels> Walker<L> {
     /// Goes on. True when the document is complete.
     pub(super) fn advance(&mut self, walk: &mut Walk<'_, '_, L>) -> Result<bool, Malformed> {
         while walk.reader.settle(walk.input) {
+            if matches!(self.state, State::Element) && walk.reader.is_empty() {
+                self.at_hand(walk);
+            }
             // Whatever of an element lies within the piece is read in one step, from its type to its value.
             let flow = match self.state {
                 State::Document(role, limit) => self.document(role, limit, walk),
@@ -130,7 +137,7 @@ impl<L: Labels> Walker<L> {
         if length < SHORTEST_DOCUMENT || length > limit.saturating_sub(start) {
             return Err(Malformed::DocumentLength);
         }
-        self.push(role, start + length);
+        self.here = Frame::new(role, start + length);
         Ok(Continue(State::Element))
     }
 
@@ -139,12 +146,12 @@ impl<L: Labels> Walker<L> {
             return Ok(Break(State::Element));
         };
         if number == 0 {
-            if walk.input.position() != self.last + 1 {
+            if walk.input.position() != self.here.last + 1 {
                 return Err(Malformed::DocumentLength);
             }
             return Ok(Continue(self.pop()));
         }
-        if walk.input.position() > self.last {
+        if walk.input.position() > self.here.last {
             return Err(Malformed::DocumentLength);
         }
         let kind = Kind::from_wire(number).ok_or(Malformed::UnknownType)?;
@@ -152,17 +159,12 @@ impl<L: Labels> Walker<L> {
     }
 
     fn name(&mut self, kind: Kind, walk: &mut Walk<'_, '_, L>) -> Flow<L> {
-        let Some(name) = walk.reader.name(walk.input, self.last)? else {
+        let Some(name) = walk.reader.name(walk.input, self.here.last)? else {
             return Ok(Break(State::Name(kind)));
         };
-        let top = usize::from(self.depth).saturating_sub(1);
-        let Some(frame) = self.stack.get_mut(top) else {
-            return Err(Malformed::DocumentLength);
-        };
-        let first = std::mem::take(&mut frame.first);
         let element = Element {
-            role: frame.role,
-            first,
+            role: self.here.role,
+            first: std::mem::take(&mut self.here.first),
             kind,
             name,
         };
@@ -190,7 +192,7 @@ impl<L: Labels> Walker<L> {
         {
             return self.scalar(kind, field, walk);
         }
-        if size > self.last.saturating_sub(walk.input.position()) {
+        if size > self.here.last.saturating_sub(walk.input.position()) {
             return Err(Malformed::ValueLength);
         }
         walk.reader.skip(walk.input, size);
@@ -200,21 +202,20 @@ impl<L: Labels> Walker<L> {
     fn scalar(&mut self, kind: Kind, field: L::Field, walk: &mut Walk<'_, '_, L>) -> Flow<L> {
         let (reader, input) = (&mut *walk.reader, &mut *walk.input);
         let value = match kind {
-            Kind::Bool => reader.fixed(input).map(|[byte]| Scalar::Bool(byte != 0)),
+            Kind::Bool => reader
+                .fixed::<1>(input)
+                .and_then(|bytes| Scalar::read(kind, &bytes)),
             Kind::Int32 => reader
-                .fixed(input)
-                .map(|b| Scalar::Int(i32::from_le_bytes(b).into())),
-            Kind::Double => reader
-                .fixed(input)
-                .map(|b| Scalar::Double(f64::from_le_bytes(b))),
+                .fixed::<4>(input)
+                .and_then(|bytes| Scalar::read(kind, &bytes)),
             _ => reader
-                .fixed(input)
-                .map(|b| Scalar::Int(i64::from_le_bytes(b))),
+                .fixed::<8>(input)
+                .and_then(|bytes| Scalar::read(kind, &bytes)),
         };
         let Some(value) = value else {
             return Ok(Break(State::Scalar(kind, field)));
         };
-        if walk.input.position() > self.last {
+        if walk.input.position() > self.here.last {
             return Err(Malformed::ValueLength);
         }
         walk.labels.scalar(field, value);
@@ -232,6 +233,7 @@ impl<L: Labels> Walker<L> {
         };
         let length = u32::from_le_bytes(bytes);
         let room = self
+            .here
             .last
             .checked_sub(walk.input.position())
             .ok_or(Malformed::ValueLength)?;
@@ -255,7 +257,7 @@ impl<L: Labels> Walker<L> {
     }
 
     fn regex(&mut self, left: u8, walk: &mut Walk<'_, '_, L>) -> Flow<L> {
-        if walk.reader.name(walk.input, self.last)?.is_none() {
+        if walk.reader.name(walk.input, self.here.last)?.is_none() {
             return Ok(Break(State::Regex(left)));
         }
         Ok(Continue(if left > 1 {
@@ -265,32 +267,38 @@ impl<L: Labels> Walker<L> {
         }))
     }
 
-    /// Goes down into a document that ends at a position. False when that is too deep.
+    /// Goes down into a document that ends in front of a position. False when that is too deep.
     fn push(&mut self, role: L::Role, end: u32) -> bool {
-        let Some(free) = self.stack.get_mut(usize::from(self.depth)) else {
+        let Some(free) = self.around.get_mut(usize::from(self.depth)) else {
             return false;
         };
-        *free = Frame {
-            end,
-            role,
-            first: true,
-        };
+        *free = self.here;
         self.depth += 1;
-        self.last = end - 1;
+        self.here = Frame::new(role, end);
         true
     }
 
     /// Goes up into the document around this one.
     fn pop(&mut self) -> State<L> {
-        self.depth -= 1;
         let above = usize::from(self.depth)
             .checked_sub(1)
-            .and_then(|top| self.stack.get(top));
-        let Some(frame) = above else {
+            .and_then(|top| self.around.get(top));
+        let Some(above) = above else {
             return State::End;
         };
-        self.last = frame.end - 1;
+        self.here = *above;
+        self.depth -= 1;
         State::Element
+    }
+}
+
+impl<Role> Frame<Role> {
+    fn new(role: Role, end: u32) -> Self {
+        Self {
+            last: end - 1,
+            role,
+            first: true,
+        }
     }
 }
 

@@ -155,6 +155,7 @@ impl Labels for Fields {
 
     fn sequence_document(&mut self) {}
 
+    #[inline]
     fn element(&mut self, element: Element<'_, Role>, _captures: &mut Captures) -> Next {
         let name = element.name.text;
         match element.role {

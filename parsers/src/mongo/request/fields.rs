@@ -275,6 +275,7 @@ impl Labels for Fields {
         self.documents += 1;
     }
 
+    #[inline]
     fn element(&mut self, element: Element<'_, Role>, captures: &mut Captures) -> Next {
         let name = element.name.text;
         match element.role {
