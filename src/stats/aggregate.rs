@@ -243,17 +243,27 @@ impl Aggregator {
         let mut recorded = gathered.recorded;
         let mut new = Distribution::default();
         new.merge(&recorded);
-        let id = usize::try_from(gathered.series).unwrap_or(usize::MAX);
-        self.add(id, gathered.place, &new);
-        let wider = self
-            .series
-            .get(id)
-            .and_then(|gathering| *gathering.rolls_up_into.get(gathered.place)?);
-        if let Some((id, place)) = wider {
-            self.add(id, place, &new);
+        self.add_with_wider(gathered.series, gathered.place, &new);
+        for also in gathered.also.iter().flat_map(|also| also.iter()) {
+            if also.place == gathered.place {
+                self.add_with_wider(also.series, also.place_there, &new);
+            }
         }
         recorded.reset();
         recorded
+    }
+
+    /// Adds to a series, and to the one that it rolls up into.
+    fn add_with_wider(&mut self, series: u32, place: usize, new: &Distribution) {
+        let id = usize::try_from(series).unwrap_or(usize::MAX);
+        self.add(id, place, new);
+        let wider = self
+            .series
+            .get(id)
+            .and_then(|gathering| *gathering.rolls_up_into.get(place)?);
+        if let Some((id, place)) = wider {
+            self.add(id, place, new);
+        }
     }
 
     fn add(&mut self, series: usize, place: usize, new: &Distribution) {

@@ -40,6 +40,7 @@ impl Recorded {
     }
 
     /// Adds one value.
+    #[inline]
     pub fn record(&mut self, value: u64) {
         let value = value.min(MAX_VALUE);
         // It grows to any value up to `MAX_VALUE`; the one error it knows is a value out of range.

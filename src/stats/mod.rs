@@ -21,5 +21,5 @@ mod tests;
 pub use aggregate::{Aggregator, WorkerSeed};
 pub use catalogue::*;
 pub use registry::Registry;
-pub use shard::{Scope, Shard};
+pub use shard::{Also, Scope, Shard};
 pub use sinks::statsd::Statsd;

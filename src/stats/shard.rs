@@ -37,7 +37,17 @@ struct Known {
     id: u32,
     cells: Cells,
     histograms: Box<[RefCell<Option<Boxed>>]>,
+    /// The other series that get what is recorded here.
+    also: Option<Arc<[Also]>>,
     pool: Rc<Pool>,
+}
+
+/// A histogram of another series that gets the same values as the one at `place`.
+#[derive(Clone, Copy)]
+pub struct Also {
+    pub(super) place: usize,
+    pub(super) series: u32,
+    pub(super) place_there: usize,
 }
 
 /// Histograms that are not in use, and series whose histograms are.
@@ -53,6 +63,7 @@ pub(super) struct Pool {
 pub(super) struct Gathered {
     pub(super) series: u32,
     pub(super) place: usize,
+    pub(super) also: Option<Arc<[Also]>>,
     pub(super) recorded: Boxed,
 }
 
@@ -103,6 +114,42 @@ impl<K: ScopeKind> Scope<K> {
         }
         if let Some(recorded) = slot.as_mut() {
             recorded.record(value);
+        }
+    }
+
+    /// A number that this series alone has.
+    pub fn id(&self) -> u32 {
+        self.known.id
+    }
+
+    /// Says that `histogram` gets every value that `from` gets.
+    pub fn gets<F>(&self, histogram: Histogram<K>, from: Histogram<F>) -> Also {
+        Also {
+            place: from.0,
+            series: self.known.id,
+            place_there: histogram.0,
+        }
+    }
+
+    /// The same series, with histograms of its own whose values also count for other series: each
+    /// is recorded once, and added to all of them when it is gathered.
+    pub fn shared_with(&self, also: &[Also]) -> Self {
+        let known = &self.known;
+        Self {
+            known: Rc::new(Known {
+                scope: known.scope,
+                labels: known.labels.clone(),
+                id: known.id,
+                cells: Arc::clone(&known.cells),
+                histograms: known
+                    .histograms
+                    .iter()
+                    .map(|_| RefCell::new(None))
+                    .collect(),
+                also: Some(also.into()),
+                pool: Rc::clone(&known.pool),
+            }),
+            kind: PhantomData,
         }
     }
 
@@ -243,6 +290,7 @@ impl Shard {
                         id: series.id,
                         cells,
                         histograms: slots(series.scope),
+                        also: None,
                         pool: Rc::clone(&self.inner.pool),
                     });
                     self.remember(&known);
@@ -262,6 +310,7 @@ impl Shard {
             id: u32::MAX,
             cells: (0..cells).map(|_| AtomicU64::new(0)).collect(),
             histograms: Box::default(),
+            also: None,
             pool: Rc::clone(&self.inner.pool),
         })
     }
@@ -327,6 +376,7 @@ impl Pool {
                 Some(Gathered {
                     series: known.id,
                     place,
+                    also: known.also.clone(),
                     recorded,
                 })
             })

@@ -101,18 +101,61 @@ fn a_listeners_histograms_are_those_of_its_commands() {
             scope.record(MongoCommand::REPLY_TIME_MS, micros);
         }
         aggregator.refresh().await;
-        let of = |name: &str| {
-            let json = render::json(&aggregator, &only(name));
-            let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-            let found = &json["stats"][0]["histograms"]["computed_quantiles"][0];
-            (
-                found["count"].as_u64().unwrap(),
-                found["sum"].as_f64().unwrap(),
-            )
-        };
-        assert_eq!(of(r"^mongo\.a\.upstream_time_ms"), (2, 0.3));
-        assert_eq!(of(r"^mongo\.b\.upstream_time_ms"), (1, 0.05));
+        assert_eq!(
+            count_and_sum(&aggregator, r"^mongo\.a\.upstream_time_ms"),
+            (2, 0.3)
+        );
+        assert_eq!(
+            count_and_sum(&aggregator, r"^mongo\.b\.upstream_time_ms"),
+            (1, 0.05)
+        );
     });
+}
+
+/// What is recorded once is in each series that shares it, along with what was recorded there alone.
+#[test]
+fn shared_values_are_in_every_series_they_belong_to() {
+    local(async {
+        let mut aggregator = aggregator(10);
+        let shard = aggregator.own_shard();
+        let _listener: Scope<Mongo> = shard.scope(&[b"m"]);
+        let find: Scope<MongoCommand> = shard.scope(&[b"m", b"find"]);
+        let [carts, users] =
+            [&b"d.carts"[..], b"d.users"].map(|name| shard.scope::<MongoCollection>(&[b"m", name]));
+        let upstream = MongoCommand::REPLY_TIME_MS;
+        let [in_carts, in_users] = [&carts, &users].map(|stats| {
+            let also = [stats.gets(MongoCollection::REPLY_TIME_MS, upstream)];
+            find.shared_with(&also)
+        });
+        for (stats, micros) in [(&in_carts, 100), (&in_users, 200), (&find, 400)] {
+            stats.inc(MongoCommand::TOTAL);
+            stats.record(upstream, micros);
+            stats.record(MongoCommand::ADDED_TIME_MS, 1);
+        }
+        carts.record(MongoCollection::REPLY_TIME_MS, 800);
+        aggregator.refresh().await;
+        for (name, expected) in [
+            (r"cmd\.find\.reply_time_ms", (3, 0.7)),
+            (r"cmd\.find\.added_time_ms", (3, 0.003)),
+            (r"^mongo\.m\.upstream_time_ms", (3, 0.7)),
+            (r"d\.carts\.query\.reply_time_ms", (2, 0.9)),
+            (r"d\.users\.query\.reply_time_ms", (1, 0.2)),
+        ] {
+            assert_eq!(count_and_sum(&aggregator, name), expected, "{name}");
+        }
+        let total = render::text(&aggregator, &only(r"cmd\.find\.total$"));
+        assert_eq!(total, "mongo.m.cmd.find.total: 3\n");
+    });
+}
+
+fn count_and_sum(aggregator: &Aggregator, name: &str) -> (u64, f64) {
+    let json = render::json(aggregator, &only(name));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let found = &json["stats"][0]["histograms"]["computed_quantiles"][0];
+    (
+        found["count"].as_u64().unwrap(),
+        found["sum"].as_f64().unwrap(),
+    )
 }
 
 #[test]

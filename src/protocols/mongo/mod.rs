@@ -60,10 +60,10 @@ impl MongoListener {
         Self {
             stats: shard.scope(&[name.as_bytes()]),
             enabled,
+            routes: Routes::new(shard.clone(), name, cluster.clone()),
             cluster,
             shard: shard.clone(),
             name: name.into(),
-            routes: Routes::new(shard.clone(), name),
             long_waits,
             notes,
             compression: Default::default(),

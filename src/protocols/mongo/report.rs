@@ -60,10 +60,13 @@ impl MongoListener {
         self.report_totals(exchange, failed);
         report_command(&route.command, exchange, failed, micros);
         if let Some(collection) = &route.collection {
-            report_collection(collection, exchange, failed, micros);
+            report_collection(collection, exchange, failed);
         }
         if let Some(call_site) = &route.call_site {
-            report_call_site(call_site, exchange, failed, micros);
+            report_call_site(call_site, exchange, failed);
+        }
+        if !route.is_shared {
+            self.record_apart(exchange, route, micros);
         }
         if let Some(application) = application {
             report_application(&application.stats, failed, micros);
@@ -71,16 +74,37 @@ impl MongoListener {
         if let Some(code) = exchange.error_code.filter(|_| failed) {
             self.error_code(code);
         }
-        self.report_upstream(failed, micros);
+        if !failed {
+            self.cluster.inc(Cluster::UPSTREAM_RQ_COMPLETED);
+        }
     }
 
-    fn report_upstream(&self, failed: bool, micros: Option<Micros>) {
+    /// Records to each series what a shared route records to its command's for all of them.
+    #[cold]
+    fn record_apart(&self, exchange: &Exchange, route: &Route, micros: Option<Micros>) {
+        let size = exchange.reply_bytes;
+        let documents = exchange.documents_returned;
         if let Some(micros) = micros {
             self.cluster
                 .record(Cluster::UPSTREAM_RQ_TIME, micros.upstream);
         }
-        if !failed {
-            self.cluster.inc(Cluster::UPSTREAM_RQ_COMPLETED);
+        if let Some(stats) = &route.collection {
+            if exchange.timing.is_some() {
+                stats.record(MongoCollection::REPLY_SIZE, size);
+                stats.record(MongoCollection::REPLY_NUM_DOCS, documents);
+            }
+            if let Some(micros) = micros {
+                stats.record(MongoCollection::REPLY_TIME_MS, micros.upstream);
+            }
+        }
+        if let Some(stats) = &route.call_site {
+            if exchange.timing.is_some() {
+                stats.record(MongoCallsite::REPLY_SIZE, size);
+                stats.record(MongoCallsite::REPLY_NUM_DOCS, documents);
+            }
+            if let Some(micros) = micros {
+                stats.record(MongoCallsite::REPLY_TIME_MS, micros.upstream);
+            }
         }
     }
 
@@ -145,12 +169,7 @@ fn report_command(
     }
 }
 
-fn report_collection(
-    stats: &Scope<MongoCollection>,
-    exchange: &Exchange,
-    failed: bool,
-    micros: Option<Micros>,
-) {
+fn report_collection(stats: &Scope<MongoCollection>, exchange: &Exchange, failed: bool) {
     stats.inc(MongoCollection::TOTAL);
     if failed {
         stats.inc(MongoCollection::ERROR);
@@ -164,21 +183,9 @@ fn report_collection(
         MongoCollection::DOCUMENTS_WRITTEN,
         exchange.documents_written,
     );
-    if exchange.timing.is_some() {
-        stats.record(MongoCollection::REPLY_SIZE, exchange.reply_bytes);
-        stats.record(MongoCollection::REPLY_NUM_DOCS, exchange.documents_returned);
-    }
-    if let Some(micros) = micros {
-        stats.record(MongoCollection::REPLY_TIME_MS, micros.upstream);
-    }
 }
 
-fn report_call_site(
-    stats: &Scope<MongoCallsite>,
-    exchange: &Exchange,
-    failed: bool,
-    micros: Option<Micros>,
-) {
+fn report_call_site(stats: &Scope<MongoCallsite>, exchange: &Exchange, failed: bool) {
     stats.inc(MongoCallsite::TOTAL);
     if failed {
         stats.inc(MongoCallsite::ERROR);
@@ -187,13 +194,6 @@ fn report_call_site(
         Some(QueryClass::Scatter) => stats.inc(MongoCallsite::SCATTER_GET),
         Some(QueryClass::Several) => stats.inc(MongoCallsite::MULTI_GET),
         Some(QueryClass::ById) | None => {}
-    }
-    if exchange.timing.is_some() {
-        stats.record(MongoCallsite::REPLY_SIZE, exchange.reply_bytes);
-        stats.record(MongoCallsite::REPLY_NUM_DOCS, exchange.documents_returned);
-    }
-    if let Some(micros) = micros {
-        stats.record(MongoCallsite::REPLY_TIME_MS, micros.upstream);
     }
 }
 

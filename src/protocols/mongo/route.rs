@@ -1,16 +1,22 @@
 //! Which series an operation belongs to: looked up once, then found again by comparing bytes.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::rc::Rc;
 
 use hashbrown::HashTable;
 
-use crate::stats::{MongoCallsite, MongoCollection, MongoCommand, Scope, Shard};
+use crate::stats::{Cluster, MongoCallsite, MongoCollection, MongoCommand, Scope, Shard};
 
 /// Routes a worker remembers for one listener. Beyond it a route is made for each use, from series
 /// that are folded into `_other` by then: 16,384 routes of about 200 bytes are 3 MB.
 const MAX_ROUTES: usize = 16_384;
+
+/// Combinations of series for which a worker records each value once. It is a bargain for a
+/// combination that is busy, but each has six histograms to be gathered and added to four series;
+/// when there are many of them, each is used little, and their values are recorded to every series.
+const MAX_SHARED: usize = 128;
 
 /// Routes a connection remembers. A client's connection repeats a handful of operations.
 const RECENT: usize = 4;
@@ -32,8 +38,11 @@ pub(super) struct Names<'a> {
 pub struct Route {
     names: Box<[u8]>,
     lengths: [usize; 3],
-    /// Database and collection, where call sites are told apart, and the command itself.
+    /// The command, whatever it works on.
     pub command: Scope<MongoCommand>,
+    /// What is recorded to `command` is gathered for the collection, the call site and the cluster
+    /// too.
+    pub is_shared: bool,
     /// Only operations on a collection.
     pub collection: Option<Scope<MongoCollection>>,
     /// Only operations that named a call site.
@@ -86,11 +95,17 @@ impl Verb {
 }
 
 impl Route {
-    fn new(shard: &Shard, listener: &[u8], names: &Names<'_>) -> Self {
-        let collection = (!names.collection.is_empty()).then(|| full_name(names));
+    fn new(routes: &Routes, names: &Names<'_>) -> Self {
+        let (shard, listener) = (&routes.shard, &*routes.listener);
+        let full_name = (!names.collection.is_empty()).then(|| full_name(names));
         let call_site = (!names.call_site.is_empty())
-            .then(|| collection.as_deref().unwrap_or(names.database))
+            .then(|| full_name.as_deref().unwrap_or(names.database))
             .map(|place| shard.scope(&[listener, place, names.call_site]));
+        let collection = full_name
+            .as_deref()
+            .map(|name| shard.scope(&[listener, name]));
+        let command = shard.scope(&[listener, names.command]);
+        let shared = routes.shared(&command, collection.as_ref(), call_site.as_ref());
         Self {
             names: [
                 names.command,
@@ -105,10 +120,9 @@ impl Route {
                 names.database.len(),
                 names.collection.len(),
             ],
-            command: shard.scope(&[listener, names.command]),
-            collection: collection
-                .as_deref()
-                .map(|name| shard.scope(&[listener, name])),
+            is_shared: shared.is_some(),
+            command: shared.unwrap_or(command),
+            collection,
             call_site,
             verb: Verb::of(names.command),
         }
@@ -139,17 +153,21 @@ impl Route {
 pub(super) struct Routes {
     shard: Shard,
     listener: Box<[u8]>,
+    cluster: Scope<Cluster>,
     table: RefCell<HashTable<Rc<Route>>>,
+    shared: RefCell<HashMap<[Option<u32>; 3], Scope<MongoCommand>>>,
     hasher: foldhash::fast::RandomState,
 }
 
 impl Routes {
     /// No routes yet.
-    pub(super) fn new(shard: Shard, listener: &str) -> Self {
+    pub(super) fn new(shard: Shard, listener: &str, cluster: Scope<Cluster>) -> Self {
         Self {
             shard,
             listener: listener.as_bytes().into(),
+            cluster,
             table: RefCell::default(),
+            shared: RefCell::default(),
             hasher: foldhash::fast::RandomState::default(),
         }
     }
@@ -160,11 +178,54 @@ impl Routes {
         if let Some(route) = table.find(hash, |route| route.is_for(names)) {
             return Rc::clone(route);
         }
-        let route = Rc::new(Route::new(&self.shard, &self.listener, names));
+        let route = Rc::new(Route::new(self, names));
         if table.len() < MAX_ROUTES {
             table.insert_unique(hash, Rc::clone(&route), |route| self.hash(&route.names()));
         }
         route
+    }
+
+    /// The command's series for operations that also belong to these, unless there are too many.
+    fn shared(
+        &self,
+        command: &Scope<MongoCommand>,
+        collection: Option<&Scope<MongoCollection>>,
+        call_site: Option<&Scope<MongoCallsite>>,
+    ) -> Option<Scope<MongoCommand>> {
+        let key = [
+            Some(command.id()),
+            collection.map(Scope::id),
+            call_site.map(Scope::id),
+        ];
+        let mut shared = self.shared.borrow_mut();
+        if let Some(known) = shared.get(&key) {
+            return Some(known.clone());
+        }
+        if shared.len() >= MAX_SHARED {
+            return None;
+        }
+        let upstream = MongoCommand::REPLY_TIME_MS;
+        let mut also = vec![self.cluster.gets(Cluster::UPSTREAM_RQ_TIME, upstream)];
+        if let Some(stats) = collection {
+            also.extend([
+                stats.gets(MongoCollection::REPLY_SIZE, MongoCommand::REPLY_SIZE),
+                stats.gets(
+                    MongoCollection::REPLY_NUM_DOCS,
+                    MongoCommand::REPLY_NUM_DOCS,
+                ),
+                stats.gets(MongoCollection::REPLY_TIME_MS, upstream),
+            ]);
+        }
+        if let Some(stats) = call_site {
+            also.extend([
+                stats.gets(MongoCallsite::REPLY_SIZE, MongoCommand::REPLY_SIZE),
+                stats.gets(MongoCallsite::REPLY_NUM_DOCS, MongoCommand::REPLY_NUM_DOCS),
+                stats.gets(MongoCallsite::REPLY_TIME_MS, upstream),
+            ]);
+        }
+        let made = command.shared_with(&also);
+        shared.insert(key, made.clone());
+        Some(made)
     }
 
     fn hash(&self, names: &Names<'_>) -> u64 {
