@@ -2,6 +2,7 @@
 //! timers and reloads until the process has drained.
 
 mod control;
+mod pool_stats;
 mod server_stats;
 mod topology;
 

@@ -1,13 +1,18 @@
 //! The command line.
 
+mod user;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{
-    AdminFile, ClusterFile, Config, ConfigError, Field, File, ListenerFile, MONGO_MODES, PROTOCOLS,
-    Place, Problem, ProtocolName, StatsFile, StatsdFile, from_flags, load, quoted,
+    AdminFile, ClusterFile, Config, ConfigError, Field, File, ListenerFile, MONGO_MODES, MongoFile,
+    MongoMode, PROTOCOLS, Place, PoolFile, Problem, ProtocolName, StatsFile, StatsdFile,
+    from_flags, load, quoted,
 };
+
+pub use user::{AddArgs, ListArgs, MechanismName, RemoveArgs, UserAction, UserArgs, UserError};
 
 /// A proxy for MongoDB and TCP that measures every operation that passes.
 ///
@@ -29,6 +34,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Print the JSON Schema of the config file
     Schema,
+    /// Change or list the users of a file that a listener with SCRAM names
+    User(UserArgs),
 }
 
 /// Where the configuration of `run` comes from: a file, or flags for one listener and one cluster.
@@ -49,15 +56,16 @@ pub struct RunArgs {
         conflicts_with = "config"
     )]
     pub to: Option<String>,
-    /// How to forward: tap, one upstream connection a client, is all that this version has
+    /// How to forward mongo: tap, one upstream connection a client, bytes unchanged, or collapse, many clients over few
+    /// upstream connections [default: tap]
     #[arg(
         long,
-        value_name = "tap|collapse|proxy",
+        value_name = "tap|collapse",
         requires = "listen",
         conflicts_with = "config"
     )]
     pub mode: Option<String>,
-    /// Most upstream connections; only for mode collapse
+    /// Most upstream connections; only with mode collapse [default: 100]
     #[arg(long, value_name = "N", requires = "listen", conflicts_with = "config")]
     pub max_connections: Option<u64>,
     /// Worker threads [default: one a core]
@@ -114,6 +122,7 @@ impl RunArgs {
             listen,
             protocol,
             cluster: flag("--listen", name.to_owned()),
+            mongo: self.mongo(choice),
             ..ListenerFile::default()
         };
         let endpoints = self.to.iter().flat_map(|list| list.split(','));
@@ -123,6 +132,7 @@ impl RunArgs {
         let cluster = ClusterFile {
             name: flag("--listen", name.to_owned()),
             endpoints: flag("--to", endpoints),
+            pool: self.pool(choice),
             ..ClusterFile::default()
         };
         let file = File {
@@ -158,35 +168,60 @@ impl RunArgs {
         )
     }
 
-    /// There is one mode so far, so what remains to be said is why another one, or its flag, is refused.
+    /// Refuses a mode and its flag where they decide nothing. Whether there is such a mode is checked as in a file.
     fn check_mode(&self, protocol: Option<ProtocolName>, problems: &mut Vec<Problem>) {
-        let mut refuse =
-            |flag, message: String| problems.push(Problem::new(Place::Flag(flag), message));
-        match (protocol, &self.mode) {
-            (None, _) => return,
-            (Some(ProtocolName::Tcp), Some(_)) => {
-                refuse("--mode", "protocol tcp has no modes".to_owned());
+        let mut refuse = |flag, message: &str| {
+            problems.push(Problem::new(Place::Flag(flag), message));
+        };
+        let message = match (protocol, self.mongo_mode()) {
+            (None, _) | (Some(ProtocolName::Mongo), Err(_) | Ok(MongoMode::Collapse)) => return,
+            (Some(ProtocolName::Mongo), Ok(MongoMode::Tap)) => {
+                "mode tap makes one upstream connection for each client, so there is nothing to limit; \
+                the flag belongs to mode collapse"
             }
-            (Some(ProtocolName::Mongo), Some(mode)) => {
-                if let Err(message) = MONGO_MODES.read(mode) {
-                    return refuse("--mode", message);
+            (Some(ProtocolName::Tcp), _) => {
+                if self.mode.is_some() {
+                    refuse("--mode", "protocol tcp has no modes");
                 }
+                "protocol tcp makes one upstream connection for each client, so there is nothing to limit; \
+                the flag belongs to protocol mongo in mode collapse"
             }
-            (Some(_), None) => {}
-        }
+        };
         if self.max_connections.is_some() {
-            let message = match protocol {
-                Some(ProtocolName::Mongo) => {
-                    "mode tap makes one upstream connection for each client, so there is \
-                    nothing to limit; the flag belongs to mode collapse"
-                }
-                _ => {
-                    "protocol tcp makes one upstream connection for each client, so there is nothing to limit; \
-                    the flag belongs to protocol mongo in mode collapse"
-                }
-            };
-            refuse("--max-connections", message.to_owned());
+            refuse("--max-connections", message);
         }
+    }
+
+    fn mongo_mode(&self) -> Result<MongoMode, String> {
+        let word = self.mode.as_deref();
+        word.map_or(Ok(MongoMode::Tap), |word| MONGO_MODES.read(word))
+    }
+
+    /// What `--mode` sets, where there are modes.
+    fn mongo(&self, protocol: Option<ProtocolName>) -> Field<MongoFile> {
+        let mode = self
+            .mode
+            .clone()
+            .filter(|_| protocol == Some(ProtocolName::Mongo));
+        let mongo = mode.map(|mode| MongoFile {
+            mode: flag("--mode", mode),
+            ..MongoFile::default()
+        });
+        optional("--mode", mongo)
+    }
+
+    /// What `--max-connections` sets, where connections are shared.
+    fn pool(&self, protocol: Option<ProtocolName>) -> Field<PoolFile> {
+        let is_shared =
+            protocol == Some(ProtocolName::Mongo) && self.mongo_mode() == Ok(MongoMode::Collapse);
+        let pool = self
+            .max_connections
+            .filter(|_| is_shared)
+            .map(|max| PoolFile {
+                max_connections: flag("--max-connections", max),
+                ..PoolFile::default()
+            });
+        optional("--max-connections", pool)
     }
 
     fn stats(&self) -> StatsFile {

@@ -111,6 +111,10 @@ pub enum CloseReason {
     Aborted,
     /// No upstream connection could be had.
     NoUpstream,
+    /// The client sent what is no request of its protocol, where connections are shared and it could not be passed on unread.
+    Malformed,
+    /// The client neither took nor sent anything while an upstream connection was lent to it.
+    ClientStalled,
 }
 
 impl CloseReason {
@@ -118,7 +122,12 @@ impl CloseReason {
     pub fn is_local(self) -> bool {
         matches!(
             self,
-            Self::IdleTimeout | Self::Drained | Self::Aborted | Self::NoUpstream
+            Self::IdleTimeout
+                | Self::Drained
+                | Self::Aborted
+                | Self::NoUpstream
+                | Self::Malformed
+                | Self::ClientStalled
         )
     }
 }

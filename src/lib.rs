@@ -10,15 +10,15 @@
 //!   clock.
 //! * **observe** ([`protocols`]): a session looks its series up once and pairs requests with
 //!   replies.
-//! * **decide**: where limits and breakers stand, between decode and forward. Nothing refuses a
-//!   request yet.
-//! * **forward** ([`upstream`], [`protocols::relay`]): bytes go to an endpoint of the listener's
-//!   cluster, unchanged.
+//! * **decide** ([`protocols::mongo::collapse`]): who answers a request, and which server, where
+//!   clients share connections; elsewhere every byte goes on.
+//! * **forward** ([`upstream`]): over a connection of the client's own, unchanged
+//!   ([`protocols::relay`]), or over one that is lent for one operation ([`upstream::pool`]).
 //! * **report** ([`exchange`], [`stats`]): every request ends as one [`exchange::Exchange`], every
 //!   connection as one [`exchange::ConnectionRecord`]; all numbers are views of those.
 //!
 //! Beside the workers runs one control thread ([`app`]): configuration ([`config`]), the admin
-//! pages ([`admin`]), name look-ups, and the gathering of the workers' statistics. A scrape never
+//! pages ([`admin`]), name look-ups, the monitoring of MongoDB servers, and the gathering of the workers' statistics. A scrape never
 //! waits behind traffic, and traffic never behind a scrape.
 
 pub mod admin;
@@ -29,6 +29,8 @@ pub mod exchange;
 pub mod listener;
 pub mod protocols;
 pub mod runtime;
+pub mod scram;
+pub mod secret;
 pub mod socket;
 pub mod stats;
 pub mod telemetry;

@@ -21,6 +21,11 @@ fn main() -> ExitCode {
             Err(problems) => complain(&problems, BAD_USAGE),
         },
         Command::Schema => print(&format!("{:#}", config::schema())),
+        Command::User(arguments) => match arguments.run() {
+            Ok(text) => print(&text),
+            Err(error) if error.is_usage() => complain(&error, BAD_USAGE),
+            Err(error) => complain(&error, FAILED),
+        },
     }
 }
 

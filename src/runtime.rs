@@ -1,23 +1,30 @@
 //! Workers: one OS thread each, with a current-thread runtime of its own, and the messages the
 //! control thread sends them.
 
+mod pools;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::listener::sessions::{SessionTable, TICK, Verdict};
-use crate::listener::{Accepting, ListenerContext, ListenerId, ListenerShared, accept, serve};
+use crate::listener::{
+    Accepting, ListenerContext, ListenerId, ListenerShared, WorkerParts, accept, serve,
+};
 use crate::protocols::mongo::Notes;
+use crate::protocols::mongo::collapse::Buffers;
 use crate::protocols::mongo::lifecycle::Note;
 use crate::protocols::relay::{Scratch, scratch};
 use crate::stats::{Shard, WorkerSeed};
+use crate::upstream::pool::{self, SharedPool};
+use pools::Pools;
 
 /// A worker hands a connection over when it has this many sessions more than another one, and an
 /// eighth more: below that, moving a connection costs more than the difference.
@@ -41,6 +48,8 @@ pub enum Message {
         /// Its socket.
         stream: std::net::TcpStream,
     },
+    /// For this worker's part of a pool.
+    Pool(Weak<SharedPool>, pool::Message),
     /// Stop accepting; end each session when it is quiet. Answered when none is left.
     Drain(oneshot::Sender<()>),
     /// End every session now. Answered when none is left.
@@ -169,6 +178,8 @@ pub struct Worker {
     peers: Arc<[Peer]>,
     shard: Shard,
     notes: Notes,
+    buffers: Rc<Buffers>,
+    pools: Pools,
     listeners: RefCell<HashMap<ListenerId, Accepting>>,
     contexts: RefCell<Vec<Rc<ListenerContext>>>,
     /// Its sessions.
@@ -189,7 +200,13 @@ impl Worker {
         {
             return Rc::clone(known);
         }
-        let made = Rc::new(ListenerContext::new(shared, &self.shard, &self.notes));
+        let parts = WorkerParts {
+            shard: &self.shard,
+            notes: &self.notes,
+            buffers: &self.buffers,
+            pool: &|shared| self.pools.get(shared),
+        };
+        let made = Rc::new(ListenerContext::new(shared, &parts));
         match known {
             Some(outdated) => *outdated = Rc::clone(&made),
             None => contexts.push(Rc::clone(&made)),
@@ -210,9 +227,11 @@ impl Worker {
         match message {
             Message::Listen { shared, socket } => {
                 let id = shared.id;
-                match accept(self, shared, socket) {
+                match accept(self, Arc::clone(&shared), socket) {
                     Ok(accepting) => {
                         self.listeners.borrow_mut().insert(id, accepting);
+                        // A pool begins to keep its connections at hand before the first client comes.
+                        let _ = self.context(&shared);
                     }
                     Err(error) => tracing::error!(%error, "a worker can't accept"),
                 }
@@ -224,6 +243,7 @@ impl Worker {
                     .retain(|context| !Arc::ptr_eq(&context.shared, &shared));
             }
             Message::Serve { shared, stream } => self.serve_handed_over(&shared, stream),
+            Message::Pool(to, message) => self.pools.take(&to, message),
             Message::Drain(done) => self.end(Verdict::Drain, done),
             Message::Abort(done) => self.end(Verdict::Abort, done),
         }
@@ -246,9 +266,10 @@ impl Worker {
     fn end(self: &Rc<Self>, how: Verdict, done: oneshot::Sender<()>) {
         self.listeners.borrow_mut().clear();
         self.sessions.end_all(how);
-        let sessions = Rc::clone(&self.sessions);
+        let worker = Rc::clone(self);
         tokio::task::spawn_local(async move {
-            sessions.wait_until_empty().await;
+            worker.sessions.wait_until_empty().await;
+            worker.pools.wind_down();
             // Nobody waits any more when the process was told to end twice.
             let _ = done.send(());
         });
@@ -275,10 +296,13 @@ fn run(
     };
     runtime.block_on(async move {
         let count = peers.get(index).map(|me| Arc::clone(&me.sessions));
+        let shard = seed.plant();
         let worker = Rc::new(Worker {
             index,
+            pools: Pools::new(shard.clone(), Arc::clone(&peers), index),
             peers,
-            shard: seed.plant(),
+            shard,
+            buffers: Rc::default(),
             notes: Notes::default(),
             listeners: RefCell::default(),
             contexts: RefCell::default(),
@@ -295,6 +319,7 @@ fn run(
                 },
                 _ = tick.tick() => {
                     worker.sessions.walk();
+                    worker.pools.tick();
                     hand_in(&worker.notes, notes);
                 }
             }

@@ -58,6 +58,10 @@ fn every_yaml_block_is_a_valid_config() {
     let blocks = blocks("yaml");
     assert!(!blocks.is_empty());
     for block in blocks {
+        // Files that are there only where somebody has put them.
+        let block = block
+            .replace("/etc/narrows/users", "tests/config/users")
+            .replace("/run/secrets/mongo", "tests/config/password");
         if let Err(problems) = parse("README.md", &block) {
             panic!("{problems}\nin\n{block}");
         }

@@ -62,6 +62,35 @@ fn credentials_and_values_that_pass_are_never_repeated() {
     }
 }
 
+#[test]
+fn a_password_from_a_file_is_on_no_page_and_in_no_log_line() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("password");
+    std::fs::write(&path, format!("{PASSWORD}\n")).unwrap();
+    let path = path.to_str().unwrap();
+    let proxy = Proxy::start(&format!(
+        "{}    mongo: {{ credentials: [{{ name: app, username: narrows, password_file: '{path}' }}] }}\n\
+        log: {{ level: trace }}\n",
+        one_listener("mongo", answering()),
+    ));
+    assert!(
+        proxy.get("/config").contains(path),
+        "where it is may be shown"
+    );
+    assert_eq!(proxy.ask("POST", "/reload").0, 200);
+    proxy.expect_logged("config reloaded");
+
+    // Two lines are no password; the log says so, and not what is in them.
+    std::fs::write(path, format!("{PASSWORD}\n{PASSWORD}\n")).unwrap();
+    let (status, body) = proxy.ask("POST", "/reload");
+    assert_eq!(status, 400);
+    assert!(body.contains("second line"), "{body}");
+    expect_no_password(&body);
+    for (_, told) in everything_told(&proxy) {
+        expect_no_password(&told);
+    }
+}
+
 /// Whatever is wrong with a line that has a password in it, the error does not repeat it.
 #[test]
 fn a_password_in_a_bad_config_is_not_in_its_error() {
@@ -70,6 +99,9 @@ fn a_password_in_a_bad_config_is_not_in_its_error() {
     let endpoints = |written: &str| {
         let (before, _) = good.split_once("    endpoints:").unwrap();
         format!("{before}    endpoints: {written}\n")
+    };
+    let credential = |password: &str| {
+        format!("{good}    mongo: {{ credentials: [{{ name: a, username: a, {password} }}] }}\n")
     };
     for bad in [
         endpoints(&format!("[\"{url}\"]")),
@@ -83,6 +115,10 @@ fn a_password_in_a_bad_config_is_not_in_its_error() {
         good.replace("protocol: ", &format!("protocol: {url} # ")),
         format!("{good}stats: {{ statsd: {{ address: \"{url}\" }} }}\n"),
         format!("{good}    password: {PASSWORD}\n"),
+        credential(&format!("password: {PASSWORD}")),
+        credential(&format!("password_file: {PASSWORD}")),
+        credential(&format!("password_env: {PASSWORD}")),
+        credential(&format!("password_env: [{PASSWORD}]")),
         format!("{good}{url}: 1\n"),
     ] {
         let folder = TempDir::new().unwrap();

@@ -10,6 +10,10 @@ from processes import Processes, free_port
 BODY = "0123456789abcdef" * 4
 
 
+# Upstream connections that the clients of collapse mode share.
+POOLED = 32
+
+
 @dataclasses.dataclass
 class Tools:
     narrows: str
@@ -54,10 +58,10 @@ def start_haproxy(processes: Processes, tools: Tools, servers: Servers, name: st
     return ready(processes, Proxy(name, process.pid, mongo, http))
 
 
-def start_narrows(processes: Processes, tools: Tools, servers: Servers, name: str, stats: bool = True) -> Proxy:
+def start_narrows(processes: Processes, tools: Tools, servers: Servers, name: str, stats: bool = True, mode: str = "tap") -> Proxy:
     mongo, http, admin = free_port(), free_port(), free_port()
     config = processes.folder / f"{name}.yaml"
-    config.write_text(narrows_config(mongo, http, admin, servers, stats))
+    config.write_text(narrows_config(mongo, http, admin, servers, stats, mode))
     process = processes.start(name, tools.narrows, "run", "-c", config)
     return ready(processes, Proxy(name, process.pid, mongo, http, admin))
 
@@ -73,15 +77,16 @@ def version(program: str, argument: str) -> str:
     return (result.stdout or result.stderr).splitlines()[0]
 
 
-def narrows_config(mongo: int, http: int, admin: int, servers: Servers, stats: bool) -> str:
+def narrows_config(mongo: int, http: int, admin: int, servers: Servers, stats: bool, mode: str) -> str:
+    pool = f", pool: {{ max_connections: {POOLED} }}" if mode == "collapse" else ""
     return f"""\
 admin: {{ listen: 127.0.0.1:{admin} }}
 workers: 1
 listeners:
-  - {{ name: mongo, listen: 127.0.0.1:{mongo}, protocol: mongo, cluster: mongo, mongo: {{ mode: tap }} }}
+  - {{ name: mongo, listen: 127.0.0.1:{mongo}, protocol: mongo, cluster: mongo, mongo: {{ mode: {mode} }} }}
   - {{ name: http, listen: 127.0.0.1:{http}, protocol: tcp, cluster: http }}
 clusters:
-  - {{ name: mongo, endpoints: [127.0.0.1:{servers.mongo}] }}
+  - {{ name: mongo, endpoints: [127.0.0.1:{servers.mongo}]{pool} }}
   - {{ name: http, endpoints: [127.0.0.1:{servers.http}] }}
 stats: {{ enabled: {str(stats).lower()} }}
 """

@@ -5,6 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use tokio::sync::{mpsc, oneshot};
 
+use super::clusters::{Change, Format};
 use super::pages;
 use super::stats::StatsPage;
 use crate::app::Control;
@@ -22,7 +23,9 @@ pub enum Page {
     /// The config that is served.
     Config,
     /// Clusters and their endpoints.
-    Clusters,
+    Clusters(Format),
+    /// Drain or resume the cluster of that name.
+    Change(String, Change),
     /// Where the process listens.
     Listeners,
     /// Statistics.
@@ -119,11 +122,6 @@ pub(super) async fn ready(State(asking): Asking) -> Answer {
 /// `GET /config`
 pub(super) async fn config(State(asking): Asking) -> Answer {
     ask(&asking, Page::Config).await
-}
-
-/// `GET /clusters`
-pub(super) async fn clusters(State(asking): Asking) -> Answer {
-    ask(&asking, Page::Clusters).await
 }
 
 /// `GET /listeners`

@@ -6,6 +6,7 @@
 //! what it owns is shared.
 
 mod ask;
+mod clusters;
 mod guard;
 mod pages;
 mod stats;
@@ -52,7 +53,9 @@ fn router(asking: mpsc::Sender<Ask>) -> Router {
         .route("/", get(ask::index))
         .route("/ready", get(ask::ready))
         .route("/config", get(ask::config))
-        .route("/clusters", get(ask::clusters))
+        .route("/clusters", get(clusters::clusters))
+        .route("/clusters/{name}/drain", post(clusters::drain))
+        .route("/clusters/{name}/resume", post(clusters::resume))
         .route("/listeners", get(ask::listeners))
         .route("/stats", get(stats::stats))
         .route("/metrics", get(stats::metrics))

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use axum::http::StatusCode;
 
 use super::ask::{Answer, Page};
-use super::stats;
+use super::{clusters, stats};
 use crate::app::Control;
 use crate::config;
 
@@ -14,7 +14,8 @@ pub(super) async fn answer(page: Page, control: &mut Control) -> Answer {
     match page {
         Page::Ready => ready(control),
         Page::Config => Answer::json(config::to_json(&control.config).to_string()),
-        Page::Clusters => Answer::text(clusters(control)),
+        Page::Clusters(format) => clusters::render(format, &control.clusters()),
+        Page::Change(name, change) => clusters::change(&name, change, control),
         Page::Listeners => Answer::text(listeners(control)),
         Page::Stats(page) => {
             control.refresh().await;
@@ -25,34 +26,12 @@ pub(super) async fn answer(page: Page, control: &mut Control) -> Answer {
     }
 }
 
-/// 200 while traffic may be sent here, else 503 and why not.
+/// 200 while traffic may be sent here, and which clusters are drained; else 503 and why not.
 fn ready(control: &Control) -> Answer {
     match control.not_ready() {
-        None => Answer::text("LIVE\n"),
+        None => Answer::text(format!("LIVE\n{}", clusters::drained(&control.clusters()))),
         Some(reason) => Answer::status(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }
-}
-
-/// A line a fact, in Envoy's form `cluster::endpoint::name::value`.
-fn clusters(control: &Control) -> String {
-    let mut text = String::new();
-    for cluster in control.clusters() {
-        let name = &cluster.name;
-        let timeout = cluster.connect_timeout.as_millis();
-        line(
-            &mut text,
-            format_args!("{name}::connect_timeout_ms::{timeout}"),
-        );
-        for endpoint in &cluster.endpoints {
-            let place = format!("{name}::{}", endpoint.name);
-            let active = endpoint.active();
-            line(&mut text, format_args!("{place}::cx_active::{active}"));
-            for address in endpoint.addresses().iter() {
-                line(&mut text, format_args!("{place}::address::{address}"));
-            }
-        }
-    }
-    text
 }
 
 /// A line a listener, `name::address::protocol::cluster`.

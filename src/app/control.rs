@@ -8,6 +8,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use super::AppError;
+use super::pool_stats::PoolStats;
 use super::server_stats::ServerStats;
 use super::topology::Topology;
 use crate::config::{self, Config, ConfigError};
@@ -15,7 +16,7 @@ use crate::listener::BindError;
 use crate::protocols::mongo::lifecycle::{Note, Tracker};
 use crate::runtime::Workers;
 use crate::stats::{Aggregator, Registry, Shard, Statsd};
-use crate::upstream::Cluster;
+use crate::upstream::{Cluster, Endpoint};
 
 /// Everything the control thread owns.
 pub struct Control {
@@ -29,6 +30,7 @@ pub struct Control {
     workers: Arc<Workers>,
     shard: Shard,
     server: ServerStats,
+    pools: PoolStats,
     statsd: Option<Statsd>,
     trackers: HashMap<Arc<str>, Tracker>,
     draining: bool,
@@ -82,7 +84,7 @@ impl Control {
             .as_ref()
             .map(|statsd| Statsd::new(statsd.clone(), &shard));
         let mut topology = Topology::default();
-        topology.apply(&config, &workers).await?;
+        topology.apply(&config, &workers, &shard).await?;
         let control = Self {
             config,
             topology,
@@ -91,6 +93,7 @@ impl Control {
             workers: Arc::new(workers),
             shard,
             server,
+            pools: PoolStats::default(),
             statsd,
             trackers: HashMap::new(),
             draining: false,
@@ -119,7 +122,9 @@ impl Control {
             let quoted: Vec<_> = fixed.iter().map(|key| format!("`{key}`")).collect();
             return Err(ReloadError::NeedsRestart(quoted.join(", ")));
         }
-        self.topology.apply(&new, &self.workers).await?;
+        self.topology
+            .apply(&new, &self.workers, &self.shard)
+            .await?;
         self.config = new;
         Ok(())
     }
@@ -140,6 +145,7 @@ impl Control {
     /// Ends the interval: percentiles of "now" begin again, and statsd gets what changed.
     pub async fn flush(&mut self) {
         self.refresh().await;
+        self.topology.forget_former();
         let now = Instant::now();
         for tracker in self.trackers.values_mut() {
             tracker.expire(now);
@@ -153,6 +159,7 @@ impl Control {
     /// Gathers what the workers have counted up to now.
     pub async fn refresh(&mut self) {
         self.server.update(&self.workers, self.draining);
+        self.pools.update(&self.topology.clusters(), &self.shard);
         self.aggregator.refresh().await;
     }
 
@@ -188,15 +195,31 @@ impl Control {
         if self.draining {
             return Some("draining".into());
         }
-        self.topology.clusters().iter().find_map(|cluster| {
-            let known =
-                |endpoint: &Arc<crate::upstream::Endpoint>| !endpoint.addresses().is_empty();
-            (!cluster.endpoints.iter().any(known)).then(|| {
-                format!(
-                    "cluster `{}`: no endpoint has a known address",
-                    cluster.name
-                )
-            })
-        })
+        let clusters = self.topology.clusters();
+        // Who drains a cluster wants its clients to wait, which they can't where no traffic is sent to.
+        let mut wanted = clusters.iter().filter(|cluster| !cluster.is_drained());
+        wanted.find_map(|cluster| unusable(cluster))
     }
+}
+
+/// Why nothing can be sent to a cluster; `None` when something can, as far as is known.
+fn unusable(cluster: &Cluster) -> Option<String> {
+    if let Some(servers) = cluster.servers() {
+        let deployment = servers.now();
+        let refused = cluster
+            .mongo
+            .as_ref()
+            .and_then(|shared| shared.login_refused());
+        return match refused {
+            _ if !deployment.is_ready() => Some(deployment.why_not()),
+            refused => refused.map(|why| format!("cluster `{}`: {why}", cluster.name)),
+        };
+    }
+    let known = |endpoint: &Arc<Endpoint>| !endpoint.addresses().is_empty();
+    (!cluster.endpoints.iter().any(known)).then(|| {
+        format!(
+            "cluster `{}`: no endpoint has a known address",
+            cluster.name
+        )
+    })
 }

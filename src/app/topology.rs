@@ -1,17 +1,19 @@
 //! What runs: listeners and clusters, and how a new config becomes of them what it says.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::config::{ClusterConfig, Config, ListenerConfig};
+use crate::config::{ClusterConfig, Config, ListenerConfig, MongoMode, Protocol};
 use crate::listener::{BindError, ListenerId, ListenerShared, Policy, bind_all};
 use crate::runtime::{Message, Workers};
+use crate::stats::Shard;
+use crate::upstream::mongo::{Monitoring, keeper};
 use crate::upstream::{Cluster, discovery};
 
-/// How long a start or a reload waits for the names of its endpoints.
+/// How long a start or a reload waits for the names of its endpoints, and for the first answers of MongoDB servers.
 const FIRST_LOOK_UP: Duration = Duration::from_secs(2);
 
 /// A listener that is served.
@@ -28,6 +30,8 @@ pub struct RunningListener {
 struct RunningCluster {
     config: ClusterConfig,
     cluster: Arc<Cluster>,
+    /// Asks its servers what they are, if a listener in mode collapse uses it.
+    monitoring: Option<Monitoring>,
 }
 
 /// All listeners and clusters that run.
@@ -35,6 +39,8 @@ struct RunningCluster {
 pub struct Topology {
     listeners: Vec<RunningListener>,
     clusters: Vec<RunningCluster>,
+    /// Clusters of an earlier config, monitored until the last session that uses them has ended.
+    former: Vec<(Weak<Cluster>, Monitoring)>,
     next_id: u64,
 }
 
@@ -49,19 +55,17 @@ impl Topology {
     ///
     /// # Errors
     /// When an address can't be bound. Nothing has changed then.
-    pub async fn apply(&mut self, config: &Config, workers: &Workers) -> Result<(), BindError> {
+    pub async fn apply(
+        &mut self,
+        config: &Config,
+        workers: &Workers,
+        shard: &Shard,
+    ) -> Result<(), BindError> {
         let planned = self.bind_new(config, workers.peers.len())?;
-        let clusters = self.plan_clusters(config);
-        let made: Vec<_> = clusters
-            .iter()
-            .map(|running| Arc::clone(&running.cluster))
-            .collect();
-        // A name server that does not answer delays nothing more than this; the look-ups go on.
-        if timeout(FIRST_LOOK_UP, discovery::refresh(&made))
-            .await
-            .is_err()
-        {
-            tracing::warn!("not every endpoint could be looked up yet");
+        let clusters = self.plan_clusters(config, shard);
+        // A name server or a database that does not answer delays nothing more than this; the asking goes on.
+        if timeout(FIRST_LOOK_UP, ready(&clusters)).await.is_err() {
+            tracing::warn!("not every endpoint could be looked up and asked yet");
         }
 
         let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.listeners)
@@ -76,7 +80,13 @@ impl Topology {
             workers.tell(|| Message::Unlisten(Arc::clone(&running.shared)));
         }
         self.listeners = kept;
-        self.clusters = clusters;
+        let replaced = std::mem::replace(&mut self.clusters, clusters);
+        self.former
+            .extend(replaced.into_iter().filter_map(|running| {
+                let monitoring = running.monitoring?;
+                monitoring.hide();
+                Some((Arc::downgrade(&running.cluster), monitoring))
+            }));
         for plan in planned {
             self.install(plan, config.stats.enabled, workers);
         }
@@ -94,6 +104,16 @@ impl Topology {
             .iter()
             .map(|running| Arc::clone(&running.cluster))
             .collect()
+    }
+
+    /// The clusters of this name: the one that runs, and those of earlier configs that sessions still use.
+    pub fn clusters_named(&self, name: &str) -> Vec<Arc<Cluster>> {
+        let former = self
+            .former
+            .iter()
+            .filter_map(|(cluster, _)| cluster.upgrade());
+        let all = self.clusters().into_iter().chain(former);
+        all.filter(|cluster| cluster.name == name).collect()
     }
 
     fn bind_new(&self, config: &Config, workers: usize) -> Result<Vec<Planned>, BindError> {
@@ -114,17 +134,54 @@ impl Topology {
         config.listeners.iter().map(plan).collect()
     }
 
-    /// A cluster whose config is the same stays: its endpoints keep their state.
-    fn plan_clusters(&self, config: &Config) -> Vec<RunningCluster> {
-        let plan = |config: &ClusterConfig| {
-            let same = self
-                .clusters
-                .iter()
-                .find(|running| running.config == *config)
-                .map(|running| Arc::clone(&running.cluster));
+    /// Ends the monitoring of former clusters that no session uses any more.
+    pub fn forget_former(&mut self) {
+        self.former
+            .retain(|(cluster, _)| cluster.strong_count() > 0);
+    }
+
+    /// A cluster whose config and use are the same, but for the limits of its pool, stays: its endpoints keep their state, its servers are
+    /// asked on, and no connection is opened or closed beyond what the new limits ask for.
+    fn plan_clusters(&mut self, config: &Config, shard: &Shard) -> Vec<RunningCluster> {
+        let plan = |wanted: &ClusterConfig| {
+            let collapse = is_collapsed(config, &wanted.name);
+            let same = |running: &RunningCluster| {
+                let but_for_limits = ClusterConfig {
+                    pool: running.config.pool.clone(),
+                    ..wanted.clone()
+                };
+                running.config == but_for_limits && running.cluster.mongo.is_some() == collapse
+            };
+            if let Some(index) = self.clusters.iter().position(same) {
+                let mut running = self.clusters.swap_remove(index);
+                if let Some(shared) = &running.cluster.mongo
+                    && running.config.pool != wanted.pool
+                {
+                    shared.set_limits(wanted);
+                }
+                running.config = wanted.clone();
+                return running;
+            }
+            let cluster = Arc::new(Cluster::new(wanted, collapse));
+            // Whoever drains a cluster resumes it; a reload in between is no reason to use its servers again.
+            let was_drained = |running: &RunningCluster| {
+                running.config.name == wanted.name && running.cluster.is_drained()
+            };
+            if let Some(shared) = &cluster.mongo
+                && self.clusters.iter().any(was_drained)
+            {
+                shared.pool.pause();
+            }
+            if let Some(servers) = cluster.servers() {
+                let (cluster, changed) = (Arc::downgrade(&cluster), servers.changed());
+                tokio::task::spawn_local(keeper::keep(cluster, changed, shard.clone()));
+            }
             RunningCluster {
-                cluster: same.unwrap_or_else(|| Arc::new(Cluster::new(config))),
-                config: config.clone(),
+                config: wanted.clone(),
+                monitoring: cluster
+                    .servers()
+                    .map(|servers| Monitoring::start(servers, shard)),
+                cluster,
             }
         };
         config.clusters.iter().map(plan).collect()
@@ -186,6 +243,24 @@ impl Topology {
             shared,
         });
     }
+}
+
+/// Looks every name up, and waits until each MongoDB server has answered or failed once.
+async fn ready(clusters: &[RunningCluster]) {
+    let clusters: Vec<_> = clusters
+        .iter()
+        .map(|running| Arc::clone(&running.cluster))
+        .collect();
+    discovery::refresh(&clusters).await;
+    for servers in clusters.iter().filter_map(|cluster| cluster.servers()) {
+        servers.settled().await;
+    }
+}
+
+fn is_collapsed(config: &Config, cluster: &str) -> bool {
+    config.listeners.iter().any(|listener| {
+        listener.cluster == cluster && listener.protocol == Protocol::Mongo(MongoMode::Collapse)
+    })
 }
 
 /// A listener is known by its address, so that renaming it drops no connection; one that lets the

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::{Endpoint, MongoMode, Protocol, StatsdAddress, StatsdFlavor};
+use crate::config::{Endpoint, MongoAuth, MongoMode, Protocol, StatsdAddress, StatsdFlavor};
 
 #[test]
 fn the_definition_is_consistent() {
@@ -12,7 +12,7 @@ fn the_definition_is_consistent() {
 #[test]
 fn commands() {
     let run = |args| Command::Run(args);
-    let cases: [(&str, Command); 5] = [
+    let cases: [(&str, Command); 6] = [
         (
             "run -c a.yaml",
             run(RunArgs {
@@ -34,6 +34,18 @@ fn commands() {
             }),
         ),
         ("schema", Command::Schema),
+        (
+            "user add --file u ann --credential app --mechanism SCRAM-SHA-1",
+            Command::User(UserArgs {
+                action: UserAction::Add(AddArgs {
+                    file: "u".into(),
+                    name: "ann".to_owned(),
+                    credential: Some("app".to_owned()),
+                    mechanism: vec![MechanismName::ScramSha1],
+                    replace: false,
+                }),
+            }),
+        ),
         (
             "run --listen mongo://127.0.0.1:1 --to a:2 --mode tap --max-connections 3 --workers 4 --admin b:5 --statsd c:6",
             run(RunArgs {
@@ -68,6 +80,12 @@ fn bad_usage_exits_with_2() {
         "run --listen tcp://127.0.0.1:1 --listen tcp://127.0.0.1:2 --to a:2",
         "check",
         "schema -c a.yaml",
+        "user",
+        "user add ann",
+        "user add --file u",
+        "user add --file u ann --mechanism PLAIN",
+        "user remove --file u",
+        "user list",
     ];
     for line in cases {
         assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");
@@ -132,6 +150,21 @@ fn flags_replace_defaults() {
 }
 
 #[test]
+fn collapse_shares_connections() {
+    let line = "run --listen mongo://127.0.0.1:27117 --to db1:27017 --mode collapse";
+    let config = resolved(line).unwrap();
+    let listener = &config.listeners[0];
+    assert_eq!(listener.protocol, Protocol::Mongo(MongoMode::Collapse));
+    assert_eq!(listener.mongo_auth, MongoAuth::None);
+    assert_eq!(listener.idle_timeout, None);
+    assert_eq!(config.clusters[0].pool.max_connections, 100);
+
+    let config = resolved(&format!("{line} --max-connections 32")).unwrap();
+    let pool = &config.clusters[0].pool;
+    assert_eq!((pool.max_connections, pool.max_long_waits), (32, 8));
+}
+
+#[test]
 fn what_is_not_there_yet_is_called_that() {
     let cases = [
         (
@@ -143,16 +176,24 @@ fn what_is_not_there_yet_is_called_that() {
             "--listen: error: protocol `redis` is not available in this",
         ),
         (
-            "--listen mongo://127.0.0.1:1 --mode collapse --max-connections 8",
-            "--mode: error: mode `collapse` is not",
+            "--listen mongo://127.0.0.1:1 --mode proxy",
+            "--mode: error: unknown mode `proxy` (available: tap, collapse)",
         ),
         (
-            "--listen mongo://127.0.0.1:1 --mode proxy",
-            "--mode: error: unknown mode `proxy` (available: tap)",
+            "--listen mongo://127.0.0.1:1 --mode colapse --max-connections 8",
+            "--mode: error: unknown mode `colapse` (available: tap, collapse); did you mean `collapse`?",
         ),
         (
             "--listen mongo://127.0.0.1:1 --max-connections 8",
             "--max-connections: error: mode tap makes one upstream",
+        ),
+        (
+            "--listen mongo://127.0.0.1:1 --mode tap --max-connections 8",
+            "--max-connections: error: mode tap makes one upstream",
+        ),
+        (
+            "--listen mongo://127.0.0.1:1 --mode collapse --max-connections 0",
+            "--max-connections: error: has to be at least 1",
         ),
         (
             "--listen tcp://127.0.0.1:1 --mode tap",

@@ -1,7 +1,9 @@
 //! The words that a key may take, and what each stands for.
 
 use super::masking::quoted;
-use super::model::{LogFormat, LogLevel, MongoMode, StatsdFlavor};
+use super::model::{
+    LogFormat, LogLevel, MongoCompressor, MongoMechanism, MongoMode, MongoTopology, StatsdFlavor,
+};
 use super::suggest::did_you_mean;
 
 /// The words of one key.
@@ -28,8 +30,56 @@ pub(crate) const PROTOCOLS: Choices<ProtocolName> = Choices {
 
 pub(crate) const MONGO_MODES: Choices<MongoMode> = Choices {
     what: "mode",
-    words: &[("tap", MongoMode::Tap)],
-    planned: &["collapse"],
+    words: &[("tap", MongoMode::Tap), ("collapse", MongoMode::Collapse)],
+    planned: &[],
+};
+
+/// What `auth` says by itself; what it needs has a key of its own.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum AuthName {
+    None,
+    Scram,
+}
+
+pub(crate) const MONGO_AUTHS: Choices<AuthName> = Choices {
+    what: "auth",
+    words: &[("none", AuthName::None), ("scram", AuthName::Scram)],
+    planned: &[],
+};
+
+/// Whether hellos may be held until something changes.
+pub(crate) const MONGO_HELLOS: Choices<bool> = Choices {
+    what: "hello",
+    words: &[("stream", true), ("poll", false)],
+    planned: &[],
+};
+
+pub(crate) const MONGO_TOPOLOGIES: Choices<MongoTopology> = Choices {
+    what: "topology",
+    words: &[
+        ("auto", MongoTopology::Auto),
+        ("routers", MongoTopology::Routers),
+    ],
+    planned: &[],
+};
+
+pub(crate) const MONGO_COMPRESSORS: Choices<MongoCompressor> = Choices {
+    what: "compressor",
+    words: &[
+        ("snappy", MongoCompressor::Snappy),
+        ("zlib", MongoCompressor::Zlib),
+        ("zstd", MongoCompressor::Zstd),
+    ],
+    planned: &[],
+};
+
+pub(crate) const MONGO_MECHANISMS: Choices<MongoMechanism> = Choices {
+    what: "mechanism",
+    words: &[
+        ("SCRAM-SHA-1", MongoMechanism::ScramSha1),
+        ("SCRAM-SHA-256", MongoMechanism::ScramSha256),
+    ],
+    planned: &[],
 };
 
 pub(crate) const LOG_FORMATS: Choices<LogFormat> = Choices {

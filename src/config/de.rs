@@ -84,7 +84,8 @@ impl<'a> NodeDeserializer<'a> {
     fn report_unknown_keys(self, entries: &[Entry], known: &[&str]) {
         for Entry { key, key_span, .. } in entries {
             if !known.contains(&key.as_str()) {
-                let hint = did_you_mean(key, known)
+                let hint = plain_password(key, known)
+                    .or_else(|| did_you_mean(key, known))
                     .unwrap_or_else(|| format!("; the keys here are: {}", known.join(", ")));
                 self.record(
                     Place::Text(*key_span),
@@ -93,6 +94,15 @@ impl<'a> NodeDeserializer<'a> {
             }
         }
     }
+}
+
+/// What to do instead of writing a password where `password_file` could stand.
+fn plain_password(key: &str, known: &[&str]) -> Option<String> {
+    let is_tried = PASSWORD_KEYS.contains(&key.to_ascii_lowercase().as_str());
+    (is_tried && known.contains(&"password_file")).then(|| {
+        "; a password does not stand in the config: `password_file` or `password_env` says where it is"
+            .to_owned()
+    })
 }
 
 impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
@@ -277,6 +287,9 @@ impl<'de> MapAccess<'de> for Entries<'_> {
         seed.deserialize(self.mapping.at(id))
     }
 }
+
+/// Keys of other programs' configs that hold a password.
+const PASSWORD_KEYS: [&str; 5] = ["password", "passwd", "pass", "pwd", "secret"];
 
 /// Why a value is not what its field needs; the field adds the place.
 #[derive(Debug)]

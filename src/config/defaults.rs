@@ -3,7 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::model::{LogFormat, LogLevel, MongoMode, StatsLimits, StatsdFlavor};
+use super::model::{
+    LogFormat, LogLevel, MongoClusterConfig, MongoMode, MongoTopology, PoolConfig, StatsLimits,
+    StatsdFlavor,
+};
 
 /// Loopback: what operators may see and do is not for the network unless they say so
 /// (linkerd's 127.0.0.1:4191 and Caddy's localhost:2019 do the same).
@@ -26,6 +29,64 @@ pub(crate) const MONGO_MODE: MongoMode = MongoMode::Tap;
 
 /// Envoy's `cluster.connect_timeout`.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// MongoDB drivers' `maxPoolSize`.
+pub(crate) const POOL_MAX_CONNECTIONS: usize = 100;
+/// MongoDB drivers' `maxConnecting`: a server that is busy is not helped by a burst of logins.
+pub(crate) const POOL_MAX_CONNECTING: usize = 2;
+/// Twice what PgBouncer's users commonly allow; each costs a place in a queue.
+pub(crate) const POOL_MAX_WAITING: usize = 10_000;
+/// Well below the 30 s of a driver's `serverSelectionTimeoutMS`, so that the driver still has time to try again.
+pub(crate) const POOL_WAIT_TIMEOUT: Duration = Duration::from_secs(2);
+/// PgBouncer's `server_idle_timeout`.
+pub(crate) const POOL_IDLE_TIMEOUT: Option<Duration> = Some(Duration::from_secs(600));
+/// PgBouncer's `server_lifetime`.
+pub(crate) const POOL_MAX_LIFETIME: Option<Duration> = Some(Duration::from_secs(3600));
+
+/// What drivers and servers do since MongoDB 4.4: a client hears of a change at once. It costs each client process one more connection to
+/// the proxy, and none upstream.
+pub(crate) const MONGO_STREAMS_HELLO: bool = true;
+
+/// MongoDB drivers' `localThresholdMS`.
+pub(crate) const MONGO_LOCAL_THRESHOLD: Duration = Duration::from_millis(15);
+/// The server's `cursorTimeoutMillis` is 10 minutes; a minute more, so that the server ends it first.
+pub(crate) const MONGO_CURSOR_TIMEOUT: Duration = Duration::from_secs(660);
+/// The server's `transactionLifetimeLimitSeconds` is 60; the same again for operators that raised it.
+pub(crate) const MONGO_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Where `createUser` is mostly run, and drivers' `authSource` when a connection string names no database.
+pub(crate) const MONGO_SOURCE: &str = "admin";
+
+/// A quarter of the pool for operations that wait: half would let them slow all others down.
+pub(crate) fn max_long_waits(max_connections: usize) -> usize {
+    (max_connections / 4).max(1)
+}
+
+/// A pool as it is without a word in the config.
+pub(crate) fn pool() -> PoolConfig {
+    PoolConfig {
+        max_connections: POOL_MAX_CONNECTIONS,
+        min_idle: 0,
+        max_connecting: POOL_MAX_CONNECTING,
+        max_waiting: POOL_MAX_WAITING,
+        wait_timeout: POOL_WAIT_TIMEOUT,
+        idle_timeout: POOL_IDLE_TIMEOUT,
+        max_lifetime: POOL_MAX_LIFETIME,
+        max_long_waits: max_long_waits(POOL_MAX_CONNECTIONS),
+    }
+}
+
+/// A MongoDB cluster as it is without a word in the config.
+pub(crate) fn mongo_cluster() -> MongoClusterConfig {
+    MongoClusterConfig {
+        topology: MongoTopology::Auto,
+        local_threshold: MONGO_LOCAL_THRESHOLD,
+        compressors: Vec::new(),
+        credentials: Vec::new(),
+        cursor_timeout: MONGO_CURSOR_TIMEOUT,
+        transaction_timeout: MONGO_TRANSACTION_TIMEOUT,
+    }
+}
 
 /// Envoy's `stats_flush_interval`.
 pub(crate) const STATS_INTERVAL: Duration = Duration::from_secs(5);
@@ -56,6 +117,10 @@ pub(crate) const STATSD_FLAVOR: StatsdFlavor = StatsdFlavor::Plain;
 pub(crate) const WORKERS_MAX: u64 = 1024;
 /// The process's table of open files ends here (`/proc/sys/fs/nr_open` of Linux).
 pub(crate) const CONNECTIONS_MAX: u64 = 1_048_576;
+/// Longer than any password; a file that holds more is another one.
+pub(crate) const PASSWORD_MAX: usize = 1024;
+/// MongoDB's manual, "MongoDB Limits and Thresholds": "Database names cannot be empty and must be less than 64 bytes."
+pub(crate) const DATABASE_MAX: usize = 63;
 /// A year. Tokio's timer reaches 2^36 ms, a little over two.
 pub(crate) const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Names become parts of stat names; a longer one would not fit a dashboard.

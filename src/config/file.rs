@@ -5,11 +5,16 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 
-use super::choices::{LOG_FORMATS, LOG_LEVELS, MONGO_MODES, PROTOCOLS, STATSD_FLAVORS};
+use super::choices::{
+    AuthName, LOG_FORMATS, LOG_LEVELS, MONGO_AUTHS, MONGO_COMPRESSORS, MONGO_HELLOS,
+    MONGO_MECHANISMS, MONGO_MODES, MONGO_TOPOLOGIES, PROTOCOLS, STATSD_FLAVORS,
+};
 use super::defaults;
 use super::field::Field;
-use super::values::duration_text;
+use super::model::MongoTopology;
+use super::values::{duration_or_never, duration_text};
 
 /// Configuration of Narrows. Durations are written as a whole number with a unit: `500ms`, `5s`, `2m`, `1h`.
 #[derive(Default, Deserialize, JsonSchema)]
@@ -113,10 +118,26 @@ pub(crate) struct ListenerFile {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Mongo")]
 pub(crate) struct MongoFile {
-    /// `tap`: one upstream connection a client, bytes unchanged. Can be changed by a reload, for new sessions.
+    /// `tap`: one upstream connection a client, bytes unchanged. `collapse`: many clients over few upstream
+    /// connections, an operation at a time. Can be changed by a reload, for new sessions.
     #[serde(default)]
     #[schemars(extend("enum" = MONGO_MODES.available(), "default" = MONGO_MODES.word(defaults::MONGO_MODE)))]
     pub(crate) mode: Field<String>,
+    /// Only with mode collapse. `none`: whoever reaches the listener may use it. `scram`: clients log in to the proxy,
+    /// as a user of `users_file`. Can be changed by a reload, for new sessions.
+    #[serde(default)]
+    #[schemars(extend("enum" = MONGO_AUTHS.available(), "default" = MONGO_AUTHS.word(AuthName::None)))]
+    pub(crate) auth: Field<String>,
+    /// Path of the file with the users and their verifiers; required with `auth: scram`, and refused without it.
+    /// Read at the start and at each reload.
+    #[serde(default)]
+    pub(crate) users_file: Field<String>,
+    /// Only with mode collapse. `stream`: drivers that can do so hear of changes at once, for which each client process
+    /// keeps one connection more to the proxy. `poll`: they ask every ten seconds; `topologyVersion` is not offered.
+    /// Can be changed by a reload, for new sessions.
+    #[serde(default)]
+    #[schemars(extend("enum" = MONGO_HELLOS.available(), "default" = MONGO_HELLOS.word(defaults::MONGO_STREAMS_HELLO)))]
+    pub(crate) hello: Field<String>,
 }
 
 /// A named set of endpoints with its policy.
@@ -138,6 +159,127 @@ pub(crate) struct ClusterFile {
     #[serde(default)]
     #[schemars(regex(pattern = DURATION), extend("default" = duration_text(defaults::CONNECT_TIMEOUT)))]
     pub(crate) connect_timeout: Field<String>,
+    /// Upstream connections that clients share: MongoDB listeners in mode collapse. Not for clusters that only
+    /// listeners with protocol tcp send to.
+    #[serde(default)]
+    pub(crate) pool: Field<PoolFile>,
+    /// What only MongoDB listeners in mode collapse use. Not for clusters that only listeners with protocol tcp send to.
+    #[serde(default)]
+    pub(crate) mongo: Field<MongoClusterFile>,
+}
+
+/// Upstream connections that clients share. Each bound holds for the whole cluster, over all endpoints and workers.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Pool")]
+pub(crate) struct PoolFile {
+    /// Most connections open at the same time. The few that watch the servers are not among them.
+    /// Can be changed by a reload.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = MAX_CONNECTIONS), extend("default" = defaults::POOL_MAX_CONNECTIONS))]
+    pub(crate) max_connections: Field<u64>,
+    /// Connections that are kept open although nobody needs them; at most `max_connections`.
+    /// Can be changed by a reload.
+    #[serde(default)]
+    #[schemars(range(max = MAX_CONNECTIONS), extend("default" = 0))]
+    pub(crate) min_idle: Field<u64>,
+    /// Most connections that are being opened at the same time. Can be changed by a reload.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = MAX_CONNECTIONS), extend("default" = defaults::POOL_MAX_CONNECTING))]
+    pub(crate) max_connecting: Field<u64>,
+    /// Most operations that wait for a connection; the next one gets an error at once. Can be changed by a reload.
+    #[serde(default)]
+    #[schemars(range(max = MAX_CONNECTIONS), extend("default" = defaults::POOL_MAX_WAITING))]
+    pub(crate) max_waiting: Field<u64>,
+    /// Longest wait of an operation for a connection; then it gets an error. Can be changed by a reload.
+    #[serde(default)]
+    #[schemars(regex(pattern = DURATION), extend("default" = duration_text(defaults::POOL_WAIT_TIMEOUT)))]
+    pub(crate) wait_timeout: Field<String>,
+    /// A connection that nobody has used for this long is closed; `0s` is never. Can be changed by a reload.
+    #[serde(default)]
+    #[schemars(regex(pattern = DURATION), extend("default" = duration_or_never(defaults::POOL_IDLE_TIMEOUT)))]
+    pub(crate) idle_timeout: Field<String>,
+    /// A connection older than this is closed when it comes back, up to a tenth earlier; `0s` is never.
+    /// Can be changed by a reload.
+    #[serde(default)]
+    #[schemars(regex(pattern = DURATION), extend("default" = duration_or_never(defaults::POOL_MAX_LIFETIME)))]
+    pub(crate) max_lifetime: Field<String>,
+    /// Most connections lent at the same time to operations that wait for something to happen (change streams, tailable
+    /// cursors); less than `max_connections` unless that is 1. Default: a quarter of `max_connections`, at least 1.
+    /// Can be changed by a reload.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = MAX_CONNECTIONS))]
+    pub(crate) max_long_waits: Field<u64>,
+}
+
+/// What only MongoDB listeners in mode collapse use.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "MongoCluster")]
+pub(crate) struct MongoClusterFile {
+    /// `auto`: the endpoints are what they say they are: mongos routers, members of one replica set, whose other
+    /// members are found, or one standalone server. `routers`: any of them can serve anything. Can be changed by a
+    /// reload.
+    #[serde(default)]
+    #[schemars(extend("enum" = MONGO_TOPOLOGIES.available(), "default" = MONGO_TOPOLOGIES.word(MongoTopology::Auto)))]
+    pub(crate) topology: Field<String>,
+    /// Among the servers that fit an operation, those are used whose round trip is at most this much longer than the
+    /// shortest. Can be changed by a reload.
+    #[serde(default)]
+    #[schemars(regex(pattern = DURATION), extend("default" = duration_text(defaults::MONGO_LOCAL_THRESHOLD)))]
+    pub(crate) local_threshold: Field<String>,
+    /// Compressors that are offered to the servers, the preferred one first. Default: none. Can be changed by a reload,
+    /// for new connections.
+    #[serde(default)]
+    #[schemars(extend("items" = json!({ "type": "string", "enum": MONGO_COMPRESSORS.available() })))]
+    pub(crate) compression: Field<Vec<Field<String>>>,
+    /// Who the proxy is to the servers. The first one is used for clients that do not log in. Default: none, no login.
+    /// Can be changed by a reload.
+    #[serde(default)]
+    pub(crate) credentials: Field<Vec<Field<CredentialFile>>>,
+    /// A cursor that nobody has asked for this long is forgotten. Can be changed by a reload.
+    #[serde(default)]
+    #[schemars(regex(pattern = DURATION), extend("default" = duration_text(defaults::MONGO_CURSOR_TIMEOUT)))]
+    pub(crate) cursor_timeout: Field<String>,
+    /// A transaction that nobody has used for this long is forgotten. Can be changed by a reload.
+    #[serde(default)]
+    #[schemars(regex(pattern = DURATION), extend("default" = duration_text(defaults::MONGO_TRANSACTION_TIMEOUT)))]
+    pub(crate) transaction_timeout: Field<String>,
+}
+
+/// Who the proxy is to the servers. One of `password_file` and `password_env` says where the password is.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Credential", extend(
+    "required" = ["name", "username"],
+    "oneOf" = [{ "required": ["password_file"] }, { "required": ["password_env"] }]
+))]
+pub(crate) struct CredentialFile {
+    /// What the users of a listener refer to, and part of stat names; unique in its cluster: letters, digits, `_` and
+    /// `-`, at most 64. Can be changed by a reload.
+    #[serde(default)]
+    #[schemars(regex(pattern = NAME))]
+    pub(crate) name: Field<String>,
+    /// The user's name at the server. Can be changed by a reload.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub(crate) username: Field<String>,
+    /// Path of a file with the password and nothing else; a line end behind it is cut. Read at the start and at each
+    /// reload.
+    #[serde(default)]
+    pub(crate) password_file: Field<String>,
+    /// Name of an environment variable with the password. Another variable can be named by a reload.
+    #[serde(default)]
+    pub(crate) password_env: Field<String>,
+    /// The database that the user was created in. Can be changed by a reload.
+    #[serde(default)]
+    #[schemars(length(min = 1), extend("default" = defaults::MONGO_SOURCE))]
+    pub(crate) source: Field<String>,
+    /// The mechanism of the login. Default: SCRAM-SHA-256 if the server has it for this user, else SCRAM-SHA-1.
+    /// Can be changed by a reload.
+    #[serde(default)]
+    #[schemars(extend("enum" = MONGO_MECHANISMS.available()))]
+    pub(crate) mechanism: Field<String>,
 }
 
 /// What is measured and where it goes.
@@ -216,3 +358,4 @@ const DURATION: &str = "^[0-9]+(ms|s|m|h)$";
 const NAME: &str = "^[A-Za-z0-9_-]{1,64}$";
 const PREFIX: &str = "^[A-Za-z0-9_.-]{1,64}$";
 const MAX: u64 = defaults::STATS_LIMIT_MAX;
+const MAX_CONNECTIONS: u64 = defaults::CONNECTIONS_MAX;

@@ -1,16 +1,25 @@
 //! The resolved configuration in the keys of the file format, for operators to read.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
-use super::choices::{LOG_FORMATS, LOG_LEVELS, MONGO_MODES, STATSD_FLAVORS};
-use super::model::{
-    ClusterConfig, Config, ListenerConfig, Protocol, StatsConfig, StatsLimits, StatsdConfig,
+use super::choices::{
+    AuthName, LOG_FORMATS, LOG_LEVELS, MONGO_AUTHS, MONGO_COMPRESSORS, MONGO_HELLOS,
+    MONGO_MECHANISMS, MONGO_MODES, MONGO_TOPOLOGIES, STATSD_FLAVORS,
 };
-use super::values::duration_text;
+use super::model::{
+    ClusterConfig, Config, ListenerConfig, MongoAuth, MongoClusterConfig, MongoCredential,
+    MongoMode, PasswordSource, PoolConfig, Protocol, StatsConfig, StatsLimits, StatsdConfig,
+};
+use super::values::{duration_or_never, duration_text};
 
 /// The configuration with every default filled in. It is a valid config file itself: JSON is YAML.
-/// No key of the format holds a secret, and user information in addresses has been refused.
+/// No key of the format holds a secret: passwords stand in files and in the environment, and user information in
+/// addresses has been refused.
 pub fn to_json(config: &Config) -> Value {
+    let listeners = &config.listeners;
+    let clusters = config.clusters.iter();
     json!({
         "admin": { "listen": config.admin.listen },
         "workers": config.workers,
@@ -19,8 +28,8 @@ pub fn to_json(config: &Config) -> Value {
             "format": LOG_FORMATS.word(config.log.format),
             "level": LOG_LEVELS.word(config.log.level),
         },
-        "listeners": config.listeners.iter().map(listener).collect::<Vec<_>>(),
-        "clusters": config.clusters.iter().map(cluster).collect::<Vec<_>>(),
+        "listeners": listeners.iter().map(listener).collect::<Vec<_>>(),
+        "clusters": clusters.map(|each| cluster(each, listeners)).collect::<Vec<_>>(),
         "stats": stats(&config.stats),
     })
 }
@@ -29,27 +38,141 @@ fn listener(listener: &ListenerConfig) -> Value {
     let mut value = json!({
         "name": listener.name,
         "listen": listener.listen,
+        "protocol": listener.protocol.to_string(),
         "cluster": listener.cluster,
-        "idle_timeout": duration_text(listener.idle_timeout.unwrap_or_default()),
+        "idle_timeout": duration_or_never(listener.idle_timeout),
         "max_connections": listener.max_connections.unwrap_or_default(),
     });
-    let (protocol, mongo) = match listener.protocol {
-        Protocol::Tcp => ("tcp", None),
-        Protocol::Mongo(mode) => ("mongo", Some(json!({ "mode": MONGO_MODES.word(mode) }))),
-    };
-    if let Value::Object(keys) = &mut value {
-        keys.insert("protocol".to_owned(), protocol.into());
-        keys.extend(mongo.map(|mongo| ("mongo".to_owned(), mongo)));
+    if let Protocol::Mongo(mode) = listener.protocol {
+        insert(&mut value, "mongo", mongo(mode, listener));
     }
     value
 }
 
-fn cluster(cluster: &ClusterConfig) -> Value {
-    json!({
+fn mongo(mode: MongoMode, listener: &ListenerConfig) -> Value {
+    let mut value = json!({ "mode": MONGO_MODES.word(mode) });
+    if mode == MongoMode::Tap {
+        // Clients log in to the server itself, and it answers their hellos.
+        return value;
+    }
+    let hello = MONGO_HELLOS.word(listener.mongo_streams_hello);
+    insert(&mut value, "hello", hello.into());
+    match &listener.mongo_auth {
+        MongoAuth::None => {
+            insert(&mut value, "auth", MONGO_AUTHS.word(AuthName::None).into());
+        }
+        MongoAuth::Scram {
+            users_file,
+            users: _,
+        } => {
+            insert(&mut value, "auth", MONGO_AUTHS.word(AuthName::Scram).into());
+            insert(&mut value, "users_file", path(users_file));
+        }
+    }
+    value
+}
+
+fn cluster(cluster: &ClusterConfig, listeners: &[ListenerConfig]) -> Value {
+    let mut value = json!({
         "name": cluster.name,
         "endpoints": cluster.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "connect_timeout": duration_text(cluster.connect_timeout),
+    });
+    let mut users = listeners
+        .iter()
+        .filter(|listener| listener.cluster == cluster.name)
+        .peekable();
+    let only_tcp =
+        users.peek().is_some() && users.all(|listener| listener.protocol == Protocol::Tcp);
+    // For others there is nothing that these settings would say.
+    if !only_tcp {
+        insert(&mut value, "pool", pool(&cluster.pool));
+        insert(&mut value, "mongo", mongo_cluster(&cluster.mongo));
+    }
+    value
+}
+
+fn pool(
+    PoolConfig {
+        max_connections,
+        min_idle,
+        max_connecting,
+        max_waiting,
+        wait_timeout,
+        idle_timeout,
+        max_lifetime,
+        max_long_waits,
+    }: &PoolConfig,
+) -> Value {
+    json!({
+        "max_connections": max_connections,
+        "min_idle": min_idle,
+        "max_connecting": max_connecting,
+        "max_waiting": max_waiting,
+        "wait_timeout": duration_text(*wait_timeout),
+        "idle_timeout": duration_or_never(*idle_timeout),
+        "max_lifetime": duration_or_never(*max_lifetime),
+        "max_long_waits": max_long_waits,
     })
+}
+
+fn mongo_cluster(
+    MongoClusterConfig {
+        topology,
+        local_threshold,
+        compressors,
+        credentials,
+        cursor_timeout,
+        transaction_timeout,
+    }: &MongoClusterConfig,
+) -> Value {
+    let compression: Vec<_> = compressors
+        .iter()
+        .map(|compressor| MONGO_COMPRESSORS.word(*compressor))
+        .collect();
+    json!({
+        "topology": MONGO_TOPOLOGIES.word(*topology),
+        "local_threshold": duration_text(*local_threshold),
+        "compression": compression,
+        "credentials": credentials.iter().map(credential).collect::<Vec<_>>(),
+        "cursor_timeout": duration_text(*cursor_timeout),
+        "transaction_timeout": duration_text(*transaction_timeout),
+    })
+}
+
+fn credential(
+    MongoCredential {
+        name,
+        username,
+        password: _,
+        password_source,
+        source,
+        mechanism,
+    }: &MongoCredential,
+) -> Value {
+    let mut value = json!({ "name": name, "username": username, "source": source });
+    match password_source {
+        PasswordSource::File(file) => insert(&mut value, "password_file", path(file)),
+        PasswordSource::Environment(name) => {
+            insert(&mut value, "password_env", name.as_str().into());
+        }
+    }
+    if let Some(mechanism) = mechanism {
+        let word = MONGO_MECHANISMS.word(*mechanism);
+        insert(&mut value, "mechanism", word.into());
+    }
+    value
+}
+
+fn insert(object: &mut Value, key: &str, value: Value) {
+    if let Value::Object(keys) = object {
+        keys.insert(key.to_owned(), value);
+    }
+}
+
+/// A path that was read from a config file, and so is text.
+fn path(path: &Path) -> Value {
+    path.to_string_lossy().into()
 }
 
 fn stats(
@@ -80,21 +203,18 @@ fn stats(
             "drivers": drivers,
         },
     });
-    if let (
-        Some(StatsdConfig {
-            address,
-            prefix,
-            flavor,
-        }),
-        Value::Object(keys),
-    ) = (statsd, &mut value)
+    if let Some(StatsdConfig {
+        address,
+        prefix,
+        flavor,
+    }) = statsd
     {
         let statsd = json!({
             "address": address.to_string(),
             "prefix": prefix,
             "flavor": STATSD_FLAVORS.word(*flavor),
         });
-        keys.insert("statsd".to_owned(), statsd);
+        insert(&mut value, "statsd", statsd);
     }
     value
 }

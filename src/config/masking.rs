@@ -96,8 +96,8 @@ fn value_of_secret_key(line: &[char]) -> Option<(usize, usize)> {
 }
 
 const MASK: &str = "***";
-/// Keys that no configuration of Narrows has, but that people try.
-const SECRET_KEYS: [&str; 4] = ["password", "passwd", "secret", "token"];
+/// What keys are called that people write a password behind, also where the name of a file is wanted.
+const SECRET_KEYS: [&str; 4] = ["pass", "pwd", "secret", "token"];
 /// Characters of a value that a message repeats.
 const MAX_QUOTED: usize = 60;
 
@@ -116,6 +116,8 @@ mod tests {
             ("root:hunter2@db:27017", "`***@db:27017`"),
             ("[a:hunter2@b, mongodb://c:hunter2@d]", "`[***@d]`"),
             ("password: hunter2", "`password: ***`"),
+            ("password_file: hunter2", "`password_file: ***`"),
+            ("pwd: hunter2", "`pwd: ***`"),
             ("ordinary", "`ordinary`"),
         ];
         for (text, shown) in cases {

@@ -12,9 +12,10 @@ mod masking;
 mod model;
 mod problem;
 mod resolve;
+mod secrets;
 mod suggest;
 mod tree;
-mod values;
+pub(crate) mod values;
 
 use std::io::Read as _;
 use std::path::Path;
@@ -22,35 +23,48 @@ use std::path::Path;
 pub use json::to_json;
 pub use model::{
     AdminConfig, ClusterConfig, Config, Endpoint, ListenerConfig, LogConfig, LogFormat, LogLevel,
-    MongoMode, Protocol, StatsConfig, StatsLimits, StatsdAddress, StatsdConfig, StatsdFlavor,
+    MongoAuth, MongoClusterConfig, MongoCompressor, MongoCredential, MongoMechanism, MongoMode,
+    MongoTopology, PasswordSource, PoolConfig, Protocol, StatsConfig, StatsLimits, StatsdAddress,
+    StatsdConfig, StatsdFlavor,
 };
 pub use problem::{ConfigError, Problem};
 
 pub(crate) use choices::{MONGO_MODES, PROTOCOLS, ProtocolName};
 pub(crate) use field::Field;
-pub(crate) use file::{AdminFile, ClusterFile, File, ListenerFile, StatsFile, StatsdFile};
+pub(crate) use file::{
+    AdminFile, ClusterFile, File, ListenerFile, MongoFile, PoolFile, StatsFile, StatsdFile,
+};
 pub(crate) use masking::quoted;
-pub(crate) use problem::Place;
+pub(crate) use problem::{Place, Span};
+pub(crate) use suggest::did_you_mean;
 
 /// Reads and checks a file.
 ///
 /// # Errors
 /// Every mistake in it, or that it cannot be read.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let text = read_text(path, tree::MAX_FILE_LEN)?;
+    parse(&path.display().to_string(), &text)
+}
+
+/// Reads a file of at most `limit` bytes.
+///
+/// # Errors
+/// That it cannot be read, is larger, or is not UTF-8.
+pub(crate) fn read_text(path: &Path, limit: usize) -> Result<String, ConfigError> {
     let name = path.display().to_string();
     let whole =
         |message: String| ConfigError::new(&name, "", vec![Problem::new(Place::Whole, message)]);
-    let bytes = read_bounded(path).map_err(|error| whole(format!("cannot be read: {error}")))?;
-    if bytes.len() > tree::MAX_FILE_LEN {
-        return Err(whole(too_large()));
+    let bytes =
+        read_bounded(path, limit).map_err(|error| whole(format!("cannot be read: {error}")))?;
+    if bytes.len() > limit {
+        return Err(whole(too_large(limit)));
     }
-    match String::from_utf8(bytes) {
-        Ok(text) => parse(&name, &text),
-        Err(error) => Err(not_utf8(&name, &error)),
-    }
+    String::from_utf8(bytes).map_err(|error| not_utf8(&name, &error))
 }
 
-/// Checks a configuration text; `name` stands for it in messages.
+/// Checks a configuration text; `name` stands for it in messages. The files and environment variables that it names
+/// are read too.
 ///
 /// # Errors
 /// Every mistake in it.
@@ -97,12 +111,10 @@ fn read(text: &str, problems: &mut Vec<Problem>) -> Option<Config> {
     Some(resolve::resolve(file, place, problems))
 }
 
-fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+fn read_bounded(path: &Path, limit: usize) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // One byte more than allowed, so that the caller sees that it is too long.
-    let limit = u64::try_from(tree::MAX_FILE_LEN)
-        .unwrap_or(u64::MAX)
-        .saturating_add(1);
+    let limit = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     std::fs::File::open(path)?
         .take(limit)
         .read_to_end(&mut bytes)?;
@@ -120,7 +132,7 @@ fn normalised(text: &str) -> String {
 /// What makes a text not worth reading.
 fn unreadable(text: &str) -> Option<Problem> {
     if text.len() > tree::MAX_FILE_LEN {
-        return Some(Problem::new(Place::Whole, too_large()));
+        return Some(Problem::new(Place::Whole, too_large(tree::MAX_FILE_LEN)));
     }
     // YAML 1.2.2 section 5.1 leaves control characters out of `c-printable`; a NUL would end the text unnoticed.
     let control = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\u{85}');
@@ -129,11 +141,8 @@ fn unreadable(text: &str) -> Option<Problem> {
     Some(Problem::new(Place::Text(end_of(text.get(..at)?)), message))
 }
 
-fn too_large() -> String {
-    format!(
-        "larger than {} bytes; is this the right file?",
-        tree::MAX_FILE_LEN
-    )
+fn too_large(limit: usize) -> String {
+    format!("larger than {limit} bytes; is this the right file?")
 }
 
 fn not_utf8(name: &str, error: &std::string::FromUtf8Error) -> ConfigError {

@@ -4,7 +4,11 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::scram::Users;
+use crate::secret::Secret;
 
 /// Everything that can be configured, checked as a whole.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,6 +111,24 @@ pub struct ListenerConfig {
     pub idle_timeout: Option<Duration>,
     /// Most sessions open at the same time; `None` is no limit.
     pub max_connections: Option<usize>,
+    /// Who may use a MongoDB listener in mode collapse.
+    pub mongo_auth: MongoAuth,
+    /// Hellos of a MongoDB listener in mode collapse may be held until something changes.
+    pub mongo_streams_hello: bool,
+}
+
+/// How clients of a MongoDB listener in mode collapse say who they are.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MongoAuth {
+    /// They need not.
+    None,
+    /// By SCRAM, which ends at the proxy.
+    Scram {
+        /// The file with the users and their verifiers.
+        users_file: PathBuf,
+        /// What was in it.
+        users: Arc<Users>,
+    },
 }
 
 /// What is spoken on a listener, and how it is handled.
@@ -123,6 +145,8 @@ pub enum Protocol {
 pub enum MongoMode {
     /// One upstream connection a client, bytes unchanged.
     Tap,
+    /// Many clients over few upstream connections, an operation at a time.
+    Collapse,
 }
 
 /// A named set of endpoints with its policy.
@@ -134,6 +158,104 @@ pub struct ClusterConfig {
     pub endpoints: Vec<Endpoint>,
     /// How long a connection attempt may take.
     pub connect_timeout: Duration,
+    /// Upstream connections that clients share.
+    pub pool: PoolConfig,
+    /// What only MongoDB listeners in mode collapse use.
+    pub mongo: MongoClusterConfig,
+}
+
+/// Upstream connections that clients share. Each bound holds for the whole cluster, over all endpoints, users and workers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// Most connections open at the same time, at least 1. Monitoring connections are not among them.
+    pub max_connections: usize,
+    /// Connections that are kept open although nobody needs them; at most `max_connections`.
+    pub min_idle: usize,
+    /// Most connections being opened at the same time, at least 1.
+    pub max_connecting: usize,
+    /// Most operations that wait for a connection; the next one is refused.
+    pub max_waiting: usize,
+    /// Longest wait of an operation for a connection.
+    pub wait_timeout: Duration,
+    /// A connection that nobody has used for this long is closed; `None` is never.
+    pub idle_timeout: Option<Duration>,
+    /// A connection older than this is closed when it comes back, up to a tenth earlier; `None` is never.
+    pub max_lifetime: Option<Duration>,
+    /// Most connections lent at the same time to operations that wait for something to happen (change streams, tailable
+    /// cursors); at least 1, and below `max_connections` unless that is 1.
+    pub max_long_waits: usize,
+}
+
+/// What only MongoDB listeners in mode collapse use.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MongoClusterConfig {
+    /// What the endpoints are to each other.
+    pub topology: MongoTopology,
+    /// Among endpoints that fit, those are used whose round trip is at most this much longer than the shortest.
+    pub local_threshold: Duration,
+    /// Compressors that are offered upstream, the preferred one first; none is no compression.
+    pub compressors: Vec<MongoCompressor>,
+    /// Who the proxy is to the servers; the first is used for clients that no user is known of. None is no login.
+    pub credentials: Vec<MongoCredential>,
+    /// A cursor nobody has asked for this long is forgotten.
+    pub cursor_timeout: Duration,
+    /// A transaction nobody has used for this long is forgotten.
+    pub transaction_timeout: Duration,
+}
+
+/// What the endpoints of a MongoDB cluster are to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MongoTopology {
+    /// What they say themselves: mongos routers, members (seeds) of one replica set, or one standalone server.
+    Auto,
+    /// Any of them can serve anything, as mongos routers can; members of a replica set are not followed.
+    Routers,
+}
+
+/// A compressor of MongoDB messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MongoCompressor {
+    /// Fast, little gain.
+    Snappy,
+    /// Slow, more gain.
+    Zlib,
+    /// In between.
+    Zstd,
+}
+
+/// Who the proxy is to the servers of a cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MongoCredential {
+    /// Unique in its cluster; what the users of a listener refer to, and part of stat names.
+    pub name: String,
+    /// The user's name at the server.
+    pub username: String,
+    /// The password, read when the configuration was.
+    pub password: Secret,
+    /// Where it was read from.
+    pub password_source: PasswordSource,
+    /// The database that the user was created in.
+    pub source: String,
+    /// The mechanism to use; `None` takes SCRAM-SHA-256 if the server has it for this user, and else SCRAM-SHA-1.
+    pub mechanism: Option<MongoMechanism>,
+}
+
+/// Where a password is read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PasswordSource {
+    /// A file that holds nothing else.
+    File(PathBuf),
+    /// An environment variable, by its name.
+    Environment(String),
+}
+
+/// A SASL mechanism of MongoDB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MongoMechanism {
+    /// `SCRAM-SHA-1`
+    ScramSha1,
+    /// `SCRAM-SHA-256`
+    ScramSha256,
 }
 
 /// One upstream address. `Display` prints `host:port`, with brackets round an IPv6 address.
@@ -213,7 +335,7 @@ impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Tcp => "tcp",
-            Self::Mongo(MongoMode::Tap) => "mongo",
+            Self::Mongo(_) => "mongo",
         })
     }
 }

@@ -1,5 +1,7 @@
 //! From the configuration as written to the one that the program runs on. Every mistake is found, not only the first.
 
+mod clusters;
+mod credentials;
 mod listeners;
 mod stats;
 
@@ -9,9 +11,9 @@ use std::time::Duration;
 use super::choices::{Choices, LOG_FORMATS, LOG_LEVELS};
 use super::defaults;
 use super::field::Field;
-use super::file::{ClusterFile, File, LogFile};
+use super::file::{File, LogFile};
 use super::masking::quoted;
-use super::model::{AdminConfig, ClusterConfig, Config, Endpoint, LogConfig};
+use super::model::{AdminConfig, Config, LogConfig};
 use super::problem::{Place, Problem};
 use super::values;
 
@@ -83,61 +85,6 @@ impl Resolver<'_> {
         }
     }
 
-    fn clusters(&mut self, file: &File, place: Place) -> Vec<ClusterConfig> {
-        let Some((clusters, list)) = self.required(&file.clusters, "clusters", place) else {
-            return Vec::new();
-        };
-        if clusters.is_empty() {
-            self.problem(list, "no clusters; a listener needs one to send to");
-        }
-        self.names_are_distinct(
-            "cluster",
-            clusters
-                .iter()
-                .filter_map(|cluster| cluster.value())
-                .map(|c| &c.name),
-        );
-        clusters
-            .iter()
-            .filter_map(Field::given)
-            .map(|(cluster, place)| self.cluster(cluster, place))
-            .collect()
-    }
-
-    fn cluster(&mut self, cluster: &ClusterFile, place: Place) -> ClusterConfig {
-        ClusterConfig {
-            name: self
-                .required_text(&cluster.name, "name", place, values::name)
-                .unwrap_or_default(),
-            endpoints: self.endpoints(&cluster.endpoints, place),
-            connect_timeout: self
-                .positive_duration(&cluster.connect_timeout, defaults::CONNECT_TIMEOUT),
-        }
-    }
-
-    fn endpoints(&mut self, endpoints: &Field<Vec<Field<String>>>, place: Place) -> Vec<Endpoint> {
-        let Some((endpoints, list)) = self.required(endpoints, "endpoints", place) else {
-            return Vec::new();
-        };
-        if endpoints.is_empty() {
-            self.problem(list, "no endpoints; a cluster needs at least one");
-        }
-        let mut seen = HashMap::new();
-        for (text, place) in endpoints.iter().filter_map(Field::given) {
-            match values::endpoint(text) {
-                Ok(endpoint) => {
-                    if seen.insert(endpoint.clone(), seen.len()).is_some() {
-                        self.problem(place, format!("endpoint {} is listed twice", quoted(text)));
-                    }
-                }
-                Err(message) => self.problem(place, message),
-            }
-        }
-        let mut distinct: Vec<_> = seen.into_iter().collect();
-        distinct.sort_by_key(|(_, position)| *position);
-        distinct.into_iter().map(|(endpoint, _)| endpoint).collect()
-    }
-
     /// Reports a name that an earlier one of the same kind has.
     fn names_are_distinct<'a>(
         &mut self,
@@ -207,6 +154,34 @@ impl Resolver<'_> {
         })
     }
 
+    /// Like [`choice`](Self::choice), but `None` if something else was meant that is not known.
+    fn chosen<T: Copy + PartialEq>(
+        &mut self,
+        field: &Field<String>,
+        choices: &Choices<T>,
+        default: T,
+    ) -> Option<T> {
+        match field {
+            Field::Absent => Some(default),
+            Field::Bad => None,
+            Field::Given(word, place) => self.read(word, *place, |word| choices.read(word)),
+        }
+    }
+
+    /// A duration that is written as zero when there is none.
+    fn duration_or_never(
+        &mut self,
+        field: &Field<String>,
+        default: Option<Duration>,
+    ) -> Option<Duration> {
+        match field.given() {
+            None => default,
+            Some((text, place)) => self
+                .read(text, place, values::duration)
+                .filter(|duration| *duration != Duration::ZERO),
+        }
+    }
+
     fn positive_duration(&mut self, field: &Field<String>, default: Duration) -> Duration {
         self.text(field, default, |text| match values::duration(text)? {
             Duration::ZERO => Err("has to be longer than zero".to_owned()),
@@ -216,12 +191,20 @@ impl Resolver<'_> {
 
     fn at_least_one(&mut self, field: &Field<u64>, max: u64, advice: &str) -> Option<usize> {
         let (number, place) = field.given()?;
-        match number {
-            0 => self.problem(place, format!("has to be at least 1; {advice}")),
-            n if *n > max => self.problem(place, format!("has to be at most {max}")),
-            _ => return usize::try_from(*number).ok(),
+        if *number == 0 {
+            self.problem(place, format!("has to be at least 1; {advice}"));
+            return None;
         }
-        None
+        self.at_most(field, max)
+    }
+
+    fn at_most(&mut self, field: &Field<u64>, max: u64) -> Option<usize> {
+        let (number, place) = field.given()?;
+        if *number > max {
+            self.problem(place, format!("has to be at most {max}"));
+            return None;
+        }
+        usize::try_from(*number).ok()
     }
 
     fn read<T>(

@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::defaults::{DURATION_MAX, HOST_LABEL_MAX, HOST_MAX, NAME_MAX, UNIX_PATH_MAX};
+use super::defaults::{
+    DATABASE_MAX, DURATION_MAX, HOST_LABEL_MAX, HOST_MAX, NAME_MAX, UNIX_PATH_MAX,
+};
 use super::masking::quoted;
 use super::model::{Endpoint, StatsdAddress};
 
@@ -46,6 +48,11 @@ pub(crate) fn duration_text(duration: Duration) -> String {
         .find(|(_, unit)| millis != 0 && millis.is_multiple_of(u128::from(*unit)))
         .unwrap_or(&("s", 1000));
     format!("{}{name}", millis / u128::from(*unit))
+}
+
+/// A duration of which none is written as zero.
+pub(crate) fn duration_or_never(duration: Option<Duration>) -> String {
+    duration_text(duration.unwrap_or_default())
 }
 
 /// An address to listen on: `127.0.0.1:27017`, `[::1]:27017`.
@@ -108,7 +115,40 @@ pub(crate) fn statsd_address(text: &str) -> Result<StatsdAddress, String> {
     Ok(StatsdAddress::Unix(PathBuf::from(path)))
 }
 
-/// Name of a listener or cluster.
+/// Name of a MongoDB user.
+pub(crate) fn username(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("the name is empty".to_owned());
+    }
+    // RFC 4013 section 2.3: "ASCII control characters" are prohibited in a SASL name.
+    if text.contains(char::is_control) {
+        return Err(format!("{} holds a control character", quoted(text)));
+    }
+    Ok(text.to_owned())
+}
+
+/// Name of a MongoDB database.
+pub(crate) fn database(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("the name is empty".to_owned());
+    }
+    // MongoDB's manual, "Naming Restrictions", for servers on Unix; `$external` is for other mechanisms than SCRAM.
+    if text.contains(['/', '\\', '.', ' ', '"', '$']) || text.contains(char::is_control) {
+        return Err(format!(
+            "{} is not the name of a database with users",
+            quoted(text)
+        ));
+    }
+    if text.len() > DATABASE_MAX {
+        return Err(format!(
+            "{} is longer than {DATABASE_MAX} bytes",
+            quoted(text)
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// Name of a listener, a cluster or a credential.
 pub(crate) fn name(text: &str) -> Result<String, String> {
     stat_name(text, "-_", "letters, digits, `_` and `-`")
 }
@@ -144,7 +184,7 @@ fn stat_name(text: &str, others: &str, allowed: &str) -> Result<String, String> 
 fn host_and_port<'a>(text: &'a str, example: &str) -> Result<(&'a str, &'a str), String> {
     if text.contains('@') {
         return Err(format!(
-            "{} holds credentials; Narrows passes on those of each client, so write the address alone: `{example}`",
+            "{} holds credentials, which do not belong in an address; write the address alone: `{example}`",
             quoted(text)
         ));
     }

@@ -10,8 +10,9 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
+use super::context::ProtocolContext;
 use super::context::{ListenerContext, ListenerShared};
-use super::session::session;
+use super::session::{collapse_session, session};
 use crate::runtime::Worker;
 use crate::socket;
 use crate::stats::Listener;
@@ -113,6 +114,12 @@ impl AcceptLoop {
 /// Starts a session on this worker.
 pub fn serve(worker: &Rc<Worker>, context: Rc<ListenerContext>, stream: TcpStream) {
     let handle = worker.sessions.enter(context.policy.listener.idle_timeout);
+    let scratch = Rc::clone(&worker.scratch);
     // The session itself is the task: another future around it would hold its state twice.
-    tokio::task::spawn_local(session(stream, context, handle, Rc::clone(&worker.scratch)));
+    match &context.protocol {
+        ProtocolContext::Collapse(_) => {
+            tokio::task::spawn_local(collapse_session(stream, context, handle, scratch))
+        }
+        _ => tokio::task::spawn_local(session(stream, context, handle, scratch)),
+    };
 }

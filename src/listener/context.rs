@@ -7,12 +7,14 @@ use std::sync::atomic::AtomicUsize;
 
 use arc_swap::ArcSwap;
 
-use crate::config::{ListenerConfig, Protocol};
+use crate::config::{ListenerConfig, MongoMode, Protocol};
+use crate::protocols::mongo::collapse::{Buffers, CollapseListener};
 use crate::protocols::mongo::{LongWaits, MongoListener, Notes};
 use crate::protocols::tcp::TcpListenerStats;
 use crate::stats::{
     Cluster as ClusterStat, ClusterEndpoint, Listener as ListenerStat, Scope, Shard,
 };
+use crate::upstream::pool::{ClusterPool, SharedPool};
 use crate::upstream::{Balance, Cluster};
 
 /// Tells listeners apart for as long as the process runs.
@@ -75,11 +77,26 @@ pub enum ProtocolContext {
     Tcp(Rc<TcpListenerStats>),
     /// MongoDB, tapped.
     Mongo(Rc<MongoListener>),
+    /// MongoDB, many clients over few connections.
+    Collapse(Rc<CollapseListener>),
+}
+
+/// What a listener is given by its worker.
+pub struct WorkerParts<'a> {
+    /// Where the worker counts.
+    pub shard: &'a Shard,
+    /// What it notes for the control thread.
+    pub notes: &'a Notes,
+    /// Its buffers for what clients send.
+    pub buffers: &'a Rc<Buffers>,
+    /// Its part of a pool.
+    pub pool: &'a dyn Fn(&Arc<SharedPool>) -> Rc<ClusterPool>,
 }
 
 impl ListenerContext {
     /// Looks every series up.
-    pub fn new(shared: &Arc<ListenerShared>, shard: &Shard, notes: &Notes) -> Self {
+    pub fn new(shared: &Arc<ListenerShared>, parts: &WorkerParts<'_>) -> Self {
+        let shard = parts.shard;
         let policy = shared.policy.load_full();
         let name = policy.listener.name.as_bytes();
         let cluster_name = policy.cluster.name.as_bytes();
@@ -94,14 +111,30 @@ impl ListenerContext {
             Protocol::Tcp => ProtocolContext::Tcp(Rc::new(TcpListenerStats {
                 stats: shard.scope(&[name]),
             })),
-            Protocol::Mongo(_) => ProtocolContext::Mongo(Rc::new(MongoListener::new(
-                shard,
-                &policy.listener.name,
-                cluster.clone(),
-                Arc::clone(&shared.long_waits),
-                Rc::clone(notes),
-                policy.stats_enabled,
-            ))),
+            Protocol::Mongo(mode) => {
+                let mongo = Rc::new(MongoListener::new(
+                    shard,
+                    &policy.listener.name,
+                    cluster.clone(),
+                    Arc::clone(&shared.long_waits),
+                    Rc::clone(parts.notes),
+                    policy.stats_enabled,
+                ));
+                match (mode, &policy.cluster.mongo) {
+                    (MongoMode::Collapse, Some(upstream)) => {
+                        ProtocolContext::Collapse(Rc::new(CollapseListener::new(
+                            mongo,
+                            &policy.cluster,
+                            upstream,
+                            (parts.pool)(&upstream.pool),
+                            Rc::clone(parts.buffers),
+                            &policy.listener,
+                        )))
+                    }
+                    // A cluster has what collapse needs whenever a listener of that mode uses it.
+                    _ => ProtocolContext::Mongo(mongo),
+                }
+            }
         };
         Self {
             stats: shard.scope(&[name]),
@@ -117,7 +150,7 @@ impl ListenerContext {
     pub fn balance(&self) -> Balance {
         match self.protocol {
             ProtocolContext::Tcp(_) => Balance::LeastConnected,
-            ProtocolContext::Mongo(_) => Balance::InOrder,
+            ProtocolContext::Mongo(_) | ProtocolContext::Collapse(_) => Balance::InOrder,
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use super::context::{ListenerContext, ProtocolContext};
 use super::sessions::{SessionHandle, Verdict};
 use crate::exchange::{CloseReason, ConnectionRecord, Outcome};
-use crate::protocols::mongo::Tap;
+use crate::protocols::mongo::{Tap, collapse};
 use crate::protocols::relay::{Ended, Relay, Scratch};
 use crate::protocols::tcp::Count;
 use crate::socket::reset_on_close;
@@ -55,6 +55,29 @@ pub async fn session(
     }
 }
 
+/// Serves one client whose operations go over connections that it shares with others.
+pub async fn collapse_session(
+    client: TcpStream,
+    context: Rc<ListenerContext>,
+    handle: SessionHandle,
+    scratch: Scratch,
+) {
+    let open = Open::new(&context);
+    let ProtocolContext::Collapse(listener) = &context.protocol else {
+        return;
+    };
+    let session = collapse::Session::new(Rc::clone(listener), client, &handle, scratch);
+    let ended = session.run().await;
+    let cut = ended.cut;
+    let ended = Ended {
+        reason: ended.reason,
+        by_client: ended.by_client,
+        received: ended.received,
+        sent: ended.sent,
+    };
+    open.close(ended, cut);
+}
+
 /// decode, observe, forward: until one side ends. Returns how, and how many exchanges were cut.
 async fn relay(
     context: &ListenerContext,
@@ -70,6 +93,8 @@ async fn relay(
             let relay = Relay::new(client, upstream.stream, &mut count, handle, scratch);
             (relay.await, 0)
         }
+        // Has a session of its own, which lends connections.
+        ProtocolContext::Collapse(_) => (early(CloseReason::NoUpstream), 0),
         ProtocolContext::Mongo(listener) => {
             let mut tap = Tap::new(Rc::clone(listener));
             let relay = Relay::new(client, upstream.stream, &mut tap, handle, scratch);
@@ -141,6 +166,7 @@ impl<'a> Open<'a> {
         }
         match &self.context.protocol {
             ProtocolContext::Mongo(mongo) => report_mongo(&mongo.stats, record),
+            ProtocolContext::Collapse(listener) => report_mongo(&listener.mongo().stats, record),
             ProtocolContext::Tcp(tcp) => {
                 if record.reason == CloseReason::IdleTimeout {
                     tcp.stats.inc(Tcp::IDLE_TIMEOUT);

@@ -204,12 +204,53 @@ scopes! {
         Counter UPSTREAM_RQ_TOTAL "upstream_rq_total" Count "Requests sent";
         Counter UPSTREAM_RQ_COMPLETED "upstream_rq_completed" Count "Requests that ended without an error";
         Histogram UPSTREAM_RQ_TIME "upstream_rq_time_ms" Milliseconds "Request written to last byte of the reply read";
+        Gauge MEMBERSHIP_TOTAL "membership_total" Count "MongoDB servers that are monitored, mode collapse only: endpoints, and members that a replica set names";
+        Gauge MEMBERSHIP_HEALTHY "membership_healthy" Count "Monitored servers that can be used";
+        Counter PRIMARY_CHANGES "primary_changes" Count "Times another member of the replica set was seen to be primary than before";
     }
     /// One endpoint of a cluster.
     ClusterEndpoint "cluster.{cluster}.endpoint.{endpoint}" {
         Counter CX_TOTAL "cx_total" Count "Connections made to this endpoint";
         Gauge CX_ACTIVE "cx_active" Count "Connections open to this endpoint";
         Counter CX_CONNECT_FAIL "cx_connect_fail" Count "Attempts to connect to this endpoint that failed";
+        Counter MONITOR_SUCCESS "monitor_success" Count "Answers to the hellos that monitor it";
+        Counter MONITOR_FAILURE "monitor_failure" Count "Attempts to monitor it that failed";
+        Histogram ROUND_TRIP_MS "round_trip_ms" Milliseconds "Round trips of the hellos that monitor it";
+    }
+    /// Upstream connections of one cluster that clients share.
+    Pool "cluster.{cluster}.pool" {
+        Counter CHECKOUTS "checkouts" Count "Connections lent to an operation";
+        Counter REUSED "reused" Count "Connections lent that had served before";
+        Gauge ACTIVE "active" Count "Connections lent now";
+        Gauge IDLE "idle" Count "Connections open that nobody uses";
+        Gauge WAITING "waiting" Count "Operations that wait for a connection";
+        Gauge CONNECTING "connecting" Count "Connections being opened";
+        Gauge LONGEST_WAIT_MS "longest_wait_ms" Milliseconds "How long the first of the operations that wait has waited";
+        Gauge PAUSED "paused" Count "1 while the cluster is drained, else 0";
+        Gauge LONG_WAITS_ACTIVE "long_waits_active" Count "Connections lent to operations that wait for something to happen";
+        Counter WAIT_TIMEOUT "wait_timeout" Count "Operations that got no connection within their time";
+        Counter QUEUE_FULL "queue_full" Count "Operations refused because max_waiting others waited";
+        Counter OPEN_FAILED "open_failed" Count "Connections that could not be opened";
+        Counter TAKEN_OVER "taken_over" Count "Connections that went from one worker to another";
+        Counter EVICTED "evicted" Count "Connections closed because another endpoint or user needed their place";
+        Histogram WAIT_TIME_MS "wait_time_ms" Milliseconds "How long operations waited for their connection; 0 where one was at hand";
+        Histogram USE_TIME_MS "use_time_ms" Milliseconds "How long connections were lent";
+        Histogram CONNECT_TIME_MS "connect_time_ms" Milliseconds "How long opening a connection took, with greeting and login";
+    }
+    /// Why pooled connections were opened.
+    PoolOpened "cluster.{cluster}.pool.opened.{reason}" {
+        Counter TOTAL "total" Count "Connections opened for this reason";
+    }
+    /// Why pooled connections were closed.
+    PoolClosed "cluster.{cluster}.pool.closed.{reason}" {
+        Counter TOTAL "total" Count "Connections closed for this reason";
+    }
+    /// What lives on one server of a cluster whose connections clients share.
+    Pins "cluster.{cluster}.pins" {
+        Gauge CURSORS "cursors" Count "Cursors whose server is remembered";
+        Gauge TRANSACTIONS "transactions" Count "Transactions whose server is remembered";
+        Counter EXPIRED "expired" Count "Cursors and transactions forgotten because nobody used them any more, or their server was gone";
+        Counter REFUSED "refused" Count "Cursors and transactions not remembered because there were too many";
     }
     /// One TCP listener.
     Tcp "tcp.{listener}" {

@@ -73,6 +73,9 @@ pub fn text(aggregator: &Aggregator, filter: &Filter) -> String {
         text.push_str(": ");
         match sample.value {
             Value::Counter { total } => write(&mut text, format_args!("{total}")),
+            Value::Gauge(value) if sample.metric.unit == Unit::Milliseconds => {
+                number_text(&mut text, Some(value as f64), sample.metric.unit);
+            }
             Value::Gauge(value) => write(&mut text, format_args!("{value}")),
             Value::Histogram(intervals) => quantiles_text(&mut text, intervals, sample.metric.unit),
         }
@@ -127,6 +130,7 @@ struct Page {
 enum Entry {
     Counter { name: String, value: u64 },
     Gauge { name: String, value: i64 },
+    Time { name: String, value: f64 },
     Histograms { histograms: Histograms },
 }
 
@@ -157,6 +161,10 @@ pub fn json(aggregator: &Aggregator, filter: &Filter) -> String {
     for (name, sample) in chosen(aggregator, filter) {
         match sample.value {
             Value::Counter { total } => stats.push(Entry::Counter { name, value: total }),
+            Value::Gauge(value) if sample.metric.unit == Unit::Milliseconds => {
+                let value = in_unit(value as f64, sample.metric.unit);
+                stats.push(Entry::Time { name, value });
+            }
             Value::Gauge(value) => stats.push(Entry::Gauge { name, value }),
             Value::Histogram(intervals) => {
                 computed_quantiles.push(histogram_json(name, intervals, sample.metric.unit));

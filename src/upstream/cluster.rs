@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::mongo::{Servers, SharedMongo};
 use crate::config::ClusterConfig;
 
 /// A named set of endpoints.
@@ -17,6 +18,8 @@ pub struct Cluster {
     pub endpoints: Vec<Arc<Endpoint>>,
     /// How long one attempt to connect may take.
     pub connect_timeout: Duration,
+    /// What its clients share, when a MongoDB listener in mode collapse uses it.
+    pub mongo: Option<SharedMongo>,
 }
 
 /// How an endpoint is chosen for a new session.
@@ -29,8 +32,15 @@ pub enum Balance {
     LeastConnected,
 }
 
+/// Tells endpoints apart for as long as the process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EndpointId(u64);
+
 /// One address of a cluster.
+#[derive(Debug)]
 pub struct Endpoint {
+    /// Tells endpoints apart for as long as the process runs.
+    pub id: EndpointId,
     /// Host and port as written; its name in every stat.
     pub name: String,
     /// Host name or address.
@@ -41,21 +51,51 @@ pub struct Endpoint {
     addresses: ArcSwap<Vec<SocketAddr>>,
     /// Connections open to it from all workers. Touched when one opens or ends, never per request.
     active: AtomicUsize,
+    /// Operations under way on it from all workers, where connections are shared.
+    busy: AtomicUsize,
 }
 
 impl Cluster {
-    /// A cluster as configured. Names are looked up later, by [`super::discovery`].
-    pub fn new(config: &ClusterConfig) -> Self {
-        let endpoints = config
+    /// A cluster as configured; `collapse` when a MongoDB listener in that mode uses it. Names are looked up later, by
+    /// [`super::discovery`].
+    pub fn new(config: &ClusterConfig, collapse: bool) -> Self {
+        let endpoints: Vec<_> = config
             .endpoints
             .iter()
             .map(|endpoint| Arc::new(Endpoint::new(endpoint.host.clone(), endpoint.port)))
             .collect();
         Self {
             name: config.name.clone(),
+            mongo: collapse.then(|| SharedMongo::new(config, endpoints.clone())),
             endpoints,
             connect_timeout: config.connect_timeout,
         }
+    }
+
+    /// What its servers are now, when a MongoDB listener in mode collapse uses it.
+    pub fn servers(&self) -> Option<&Arc<Servers>> {
+        self.mongo.as_ref().map(|shared| &shared.servers)
+    }
+
+    /// True while its pool is paused: operations wait until it is resumed.
+    pub fn is_drained(&self) -> bool {
+        let shared = self.mongo.as_ref();
+        shared.is_some_and(|shared| shared.pool.is_paused())
+    }
+
+    /// Its endpoints, and the members of its replica set that only their fellows name.
+    pub fn all_endpoints(&self) -> Vec<Arc<Endpoint>> {
+        let mut all = self.endpoints.clone();
+        for endpoint in self
+            .servers()
+            .into_iter()
+            .flat_map(|servers| servers.endpoints())
+        {
+            if !all.iter().any(|known| known.id == endpoint.id) {
+                all.push(endpoint);
+            }
+        }
+        all
     }
 
     /// The endpoint to connect to next, among those that `tried` does not name.
@@ -73,7 +113,9 @@ impl Cluster {
 }
 
 impl Endpoint {
-    fn new(host: String, port: u16) -> Self {
+    /// An endpoint at a host and port. A host name has to be looked up before it can be used.
+    pub fn new(host: String, port: u16) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         let literal = host.parse::<IpAddr>().ok();
         let name = match literal {
             Some(IpAddr::V6(_)) => format!("[{host}]:{port}"),
@@ -84,11 +126,13 @@ impl Endpoint {
             .into_iter()
             .collect();
         Self {
+            id: EndpointId(NEXT.fetch_add(1, Ordering::Relaxed)),
             name,
             host,
             port,
             addresses: ArcSwap::from_pointee(known),
             active: AtomicUsize::new(0),
+            busy: AtomicUsize::new(0),
         }
     }
 
@@ -117,6 +161,21 @@ impl Endpoint {
         self.active.fetch_add(1, Ordering::Relaxed);
         Occupied(Arc::clone(self))
     }
+
+    /// Operations under way on connections that clients share.
+    pub fn busy(&self) -> usize {
+        self.busy.load(Ordering::Relaxed)
+    }
+
+    /// Counts one operation more under way; [`Self::end_operation`] has to follow.
+    pub fn begin_operation(&self) {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts one operation less.
+    pub fn end_operation(&self) {
+        self.busy.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// One connection's share of its endpoint's load.
@@ -140,6 +199,7 @@ mod tests {
                 .map(|host| Arc::new(Endpoint::new((*host).into(), 1)))
                 .collect(),
             connect_timeout: Duration::from_secs(1),
+            mongo: None,
         }
     }
 

@@ -97,24 +97,7 @@ async fn attempt(
     stats: &Scope<ClusterStat>,
 ) -> Result<TcpStream, ConnectError> {
     let begun = Instant::now();
-    let addresses = endpoint.addresses();
-    let dial = async {
-        let mut last = None;
-        for address in addresses.iter() {
-            match dial(*address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.map_or_else(
-            || ConnectError::NoAddress(endpoint.name.clone()),
-            |source| ConnectError::Refused {
-                endpoint: endpoint.name.clone(),
-                source,
-            },
-        ))
-    };
-    let stream = timeout(cluster.connect_timeout, dial)
+    let stream = timeout(cluster.connect_timeout, dial(endpoint))
         .await
         .unwrap_or_else(|_| Err(ConnectError::TimedOut(endpoint.name.clone())))?;
     let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -122,7 +105,28 @@ async fn attempt(
     Ok(stream)
 }
 
-async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
+/// One connection to an endpoint, over the first of its addresses that takes one. How long that may take is the caller's to say.
+///
+/// # Errors
+/// The last address's error, or that no address is known.
+pub async fn dial(endpoint: &Endpoint) -> Result<TcpStream, ConnectError> {
+    let mut last = None;
+    for address in endpoint.addresses().iter() {
+        match dial_address(*address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.map_or_else(
+        || ConnectError::NoAddress(endpoint.name.clone()),
+        |source| ConnectError::Refused {
+            endpoint: endpoint.name.clone(),
+            source,
+        },
+    ))
+}
+
+async fn dial_address(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     socket::prepare(&stream)?;
     Ok(stream)

@@ -3,6 +3,8 @@
 mod cluster;
 mod connect;
 pub mod discovery;
+pub mod mongo;
+pub mod pool;
 
-pub use cluster::{Balance, Cluster, Endpoint, Occupied};
-pub use connect::{ConnectError, Connected, connect};
+pub use cluster::{Balance, Cluster, Endpoint, EndpointId, Occupied};
+pub use connect::{ConnectError, Connected, connect, dial};

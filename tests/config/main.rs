@@ -8,7 +8,8 @@
     reason = "clippy.toml lets tests do so, but not what tests call"
 )]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser as _;
@@ -16,10 +17,14 @@ use insta::assert_snapshot;
 use narrows::cli::{Cli, Command};
 use narrows::config::{
     AdminConfig, ClusterConfig, Config, ConfigError, Endpoint, ListenerConfig, LogConfig,
-    LogFormat, LogLevel, MongoMode, Protocol, StatsConfig, StatsLimits, StatsdAddress,
-    StatsdConfig, StatsdFlavor, load, parse, to_json,
+    LogFormat, LogLevel, MongoAuth, MongoClusterConfig, MongoCompressor, MongoCredential,
+    MongoMechanism, MongoMode, MongoTopology, PasswordSource, PoolConfig, Protocol, StatsConfig,
+    StatsLimits, StatsdAddress, StatsdConfig, StatsdFlavor, load, parse, to_json,
 };
+use narrows::scram::Users;
+use narrows::secret::Secret;
 
+mod collapse;
 mod random;
 mod schema;
 
@@ -36,7 +41,7 @@ listeners:
     cluster: orders
     idle_timeout: 5m
     max_connections: 1000
-    mongo: { mode: tap }
+    mongo: { mode: collapse, auth: scram, users_file: tests/config/users, hello: poll }
   - name: legacy
     listen: 0.0.0.0:0
     protocol: tcp
@@ -46,6 +51,28 @@ clusters:
   - name: orders
     endpoints: [10.0.0.1:27017, 'mongos-2.example.com:27017']
     connect_timeout: 1500ms
+    pool:
+      max_connections: 32
+      min_idle: 4
+      max_connecting: 3
+      max_waiting: 500
+      wait_timeout: 800ms
+      idle_timeout: 5m
+      max_lifetime: 0s
+      max_long_waits: 6
+    mongo:
+      topology: routers
+      local_threshold: 20ms
+      compression: [zstd, snappy]
+      cursor_timeout: 20m
+      transaction_timeout: 5m
+      credentials:
+        - name: app
+          username: narrows
+          password_file: tests/config/password
+          source: users
+          mechanism: SCRAM-SHA-1
+        - { name: reports, username: reader, password_env: CARGO_PKG_NAME }
   - name: legacy
     endpoints:
       - '[::1]:5432'
@@ -83,10 +110,15 @@ fn full() -> Config {
             ListenerConfig {
                 name: "orders".to_owned(),
                 listen: "127.0.0.1:27117".parse().unwrap(),
-                protocol: Protocol::Mongo(MongoMode::Tap),
+                protocol: Protocol::Mongo(MongoMode::Collapse),
                 cluster: "orders".to_owned(),
                 idle_timeout: Some(Duration::from_secs(300)),
                 max_connections: Some(1000),
+                mongo_auth: MongoAuth::Scram {
+                    users_file: PathBuf::from("tests/config/users"),
+                    users: Arc::new(Users::load(Path::new("tests/config/users")).unwrap()),
+                },
+                mongo_streams_hello: false,
             },
             ListenerConfig {
                 name: "legacy".to_owned(),
@@ -95,6 +127,8 @@ fn full() -> Config {
                 cluster: "legacy".to_owned(),
                 idle_timeout: None,
                 max_connections: None,
+                mongo_auth: MongoAuth::None,
+                mongo_streams_hello: true,
             },
         ],
         clusters: vec![
@@ -105,11 +139,24 @@ fn full() -> Config {
                     endpoint("mongos-2.example.com", 27017),
                 ],
                 connect_timeout: Duration::from_millis(1500),
+                pool: PoolConfig {
+                    max_connections: 32,
+                    min_idle: 4,
+                    max_connecting: 3,
+                    max_waiting: 500,
+                    wait_timeout: Duration::from_millis(800),
+                    idle_timeout: Some(Duration::from_secs(300)),
+                    max_lifetime: None,
+                    max_long_waits: 6,
+                },
+                mongo: full_mongo(),
             },
             ClusterConfig {
                 name: "legacy".to_owned(),
                 endpoints: vec![endpoint("::1", 5432)],
                 connect_timeout: Duration::from_secs(5),
+                pool: default_pool(),
+                mongo: default_mongo(),
             },
         ],
         stats: StatsConfig {
@@ -129,6 +176,58 @@ fn full() -> Config {
                 flavor: StatsdFlavor::Datadog,
             }),
         },
+    }
+}
+
+fn full_mongo() -> MongoClusterConfig {
+    MongoClusterConfig {
+        topology: MongoTopology::Routers,
+        local_threshold: Duration::from_millis(20),
+        compressors: vec![MongoCompressor::Zstd, MongoCompressor::Snappy],
+        credentials: vec![
+            MongoCredential {
+                name: "app".to_owned(),
+                username: "narrows".to_owned(),
+                password: Secret::new("pl4nted".to_owned()),
+                password_source: PasswordSource::File(PathBuf::from("tests/config/password")),
+                source: "users".to_owned(),
+                mechanism: Some(MongoMechanism::ScramSha1),
+            },
+            MongoCredential {
+                name: "reports".to_owned(),
+                username: "reader".to_owned(),
+                password: Secret::new("narrows".to_owned()),
+                password_source: PasswordSource::Environment("CARGO_PKG_NAME".to_owned()),
+                source: "admin".to_owned(),
+                mechanism: None,
+            },
+        ],
+        cursor_timeout: Duration::from_secs(1200),
+        transaction_timeout: Duration::from_secs(300),
+    }
+}
+
+fn default_pool() -> PoolConfig {
+    PoolConfig {
+        max_connections: 100,
+        min_idle: 0,
+        max_connecting: 2,
+        max_waiting: 10_000,
+        wait_timeout: Duration::from_secs(2),
+        idle_timeout: Some(Duration::from_secs(600)),
+        max_lifetime: Some(Duration::from_secs(3600)),
+        max_long_waits: 25,
+    }
+}
+
+fn default_mongo() -> MongoClusterConfig {
+    MongoClusterConfig {
+        topology: MongoTopology::Auto,
+        local_threshold: Duration::from_millis(15),
+        compressors: Vec::new(),
+        credentials: Vec::new(),
+        cursor_timeout: Duration::from_secs(660),
+        transaction_timeout: Duration::from_secs(120),
     }
 }
 
@@ -161,7 +260,11 @@ fn what_is_left_out_has_its_default() {
     );
     assert_eq!(config.listeners[0].idle_timeout, None);
     assert_eq!(config.listeners[0].max_connections, None);
+    assert_eq!(config.listeners[0].mongo_auth, MongoAuth::None);
+    assert!(config.listeners[0].mongo_streams_hello);
     assert_eq!(config.clusters[0].connect_timeout, Duration::from_secs(5));
+    assert_eq!(config.clusters[0].pool, default_pool());
+    assert_eq!(config.clusters[0].mongo, default_mongo());
     assert!(config.stats.enabled);
     assert_eq!(config.stats.interval, Duration::from_secs(5));
     assert_eq!(config.stats.limits.collections, 1000);
@@ -292,7 +395,7 @@ listeners:
   - { name: a.b, listen: 127.0.0.1, protocol: mongodb, cluster: a }
   - { name: '', listen: '::1:80', protocol: http, cluster: a }
   - { name: c, listen: 127.0.0.1:70000, protocol: redis, cluster: a, max_connections: 2000000 }
-  - { name: d, listen: 127.0.0.1:4, protocol: mongo, cluster: a, mongo: { mode: collapse } }
+  - { name: d, listen: 127.0.0.1:4, protocol: mongo, cluster: a, mongo: { mode: colapse } }
   - { name: e, listen: 127.0.0.1:5, protocol: tcp, cluster: a, mongo: { mode: tap }, idle_timeout: 9000h }
 clusters:
   - { name: a, endpoints: [db1, 'db1:0', 'db 1:1', 'a:1,b:1', '::1:1', 'mongodb://db1:1'], connect_timeout: 0s }

@@ -53,6 +53,12 @@ fn yaml_soup() -> impl Strategy<Value = String> {
         "statsd",
         "address",
         "mongo",
+        "pool",
+        "collapse",
+        "scram",
+        "credentials",
+        "password_file",
+        "password",
         "127.0.0.1:1",
     ]);
     prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())

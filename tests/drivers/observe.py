@@ -114,17 +114,16 @@ def run(program: Callable[..., dict | None], **options: Any) -> None:
 
 
 def connect(address: str, recorder: Recorder, **options: Any) -> pymongo.MongoClient:
-    return pymongo.MongoClient(
-        f"mongodb://{address}/",
-        **{
-            "directConnection": True,
-            "appname": "narrows-drivers",
-            "serverSelectionTimeoutMS": TIMEOUT_MS,
-            "socketTimeoutMS": TIMEOUT_MS,
-            "event_listeners": [recorder],
-            **options,
-        },
-    )
+    """An option that is None is left to the driver."""
+    settings = {
+        "directConnection": True,
+        "appname": "narrows-drivers",
+        "serverSelectionTimeoutMS": TIMEOUT_MS,
+        "socketTimeoutMS": TIMEOUT_MS,
+        **options,
+        "event_listeners": [recorder, *options.get("event_listeners", ())],
+    }
+    return pymongo.MongoClient(f"mongodb://{address}/", **{name: value for name, value in settings.items() if value is not None})
 
 
 def expect(what: str, found: Any, wanted: Any) -> None:

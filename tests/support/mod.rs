@@ -11,10 +11,13 @@
     clippy::print_stderr
 )]
 
+pub mod collapse;
+pub mod commands;
 pub mod mongo;
 pub mod mongod;
 pub mod peer;
 pub mod proxy;
+pub mod replica_set;
 pub mod stats;
 pub mod statsd;
 pub mod wire;

@@ -3,7 +3,7 @@
 #
 #   tests/support/setup.sh            what the tests and the demo need
 #   tests/support/setup.sh bench      what `make bench` needs besides
-#   tests/support/setup.sh NAME...    single parts: mongod python promtool haproxy nginx wrk
+#   tests/support/setup.sh NAME...    single parts: mongod python node promtool haproxy nginx wrk
 #
 # Afterwards `.cache/bin/NAME` runs each of them (NARROWS_CACHE names another folder). Debian packages are
 # unpacked into the cache, not installed: that needs no root and starts no haproxy or nginx service.
@@ -35,11 +35,11 @@ parts() {
     local part
     for part in "${@:-tests}"; do
         case $part in
-        tests) echo compiler python mongod promtool ;;
+        tests) echo compiler python node mongod promtool ;;
         demo) echo compiler python mongod ;;
         mongod) echo python mongod ;;
         bench) echo compiler python haproxy nginx wrk ;;
-        compiler | python | promtool | haproxy | nginx | wrk) echo "$part" ;;
+        compiler | python | node | promtool | haproxy | nginx | wrk) echo "$part" ;;
         *)
             echo "setup: unknown part '$part'" >&2
             echo unknown
@@ -85,6 +85,35 @@ set_up_python() {
     fi
     # A folder on PYTHONPATH in place of a virtual environment: Debian's python3 comes without venv.
     launcher python "$(python3 -c 'import sys; print(sys.executable)')" "PYTHONPATH=$packages" PYTHONDONTWRITEBYTECODE=1
+}
+
+set_up_node() {
+    local tool packages
+    for tool in node npm; do
+        command -v $tool >/dev/null && continue
+        # Debian 12's Node.js is 18, too old for the current driver; 13 and later have one that will do.
+        install_debian nodejs npm && command -v $tool >/dev/null && continue
+        lacks $tool "the tests run MongoDB's driver for Node.js: install Node.js 20.19 or newer, with npm"
+        return 1
+    done
+    if ! node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)'; then
+        lacks "Node.js 20.19" "node is $(node --version), and the current MongoDB driver needs 20.19 or newer"
+        return 1
+    fi
+    # As with Python: another list, another folder.
+    packages=$cache/node/$(cat "$repository"/tests/drivers/node/package*.json | sha256sum | cut -c1-12)
+    if [ ! -d "$packages" ]; then
+        say "MongoDB's driver for Node.js"
+        rm -rf "$packages.new"
+        mkdir -p "$packages.new"
+        cp "$repository"/tests/drivers/node/package*.json "$packages.new"
+        if ! npm ci --prefix "$packages.new" --ignore-scripts --no-audit --no-fund --loglevel error >&2; then
+            lacks "the mongodb package" "npm could not install tests/drivers/node/package-lock.json"
+            return 1
+        fi
+        mv "$packages.new" "$packages"
+    fi
+    launcher node "$(command -v node)" "NODE_PATH=$packages/node_modules"
 }
 
 # MongoDB's own packages are in no distribution; the server itself comes in a Python wheel.

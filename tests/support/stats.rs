@@ -42,7 +42,10 @@ impl Stats {
                 Some(all) => read_histograms(all, &mut histograms),
                 None => {
                     let name = stat["name"].as_str().unwrap().to_string();
-                    values.insert(name, stat["value"].as_i64().unwrap());
+                    // Times have a fraction.
+                    let value = stat["value"].as_i64();
+                    let value = value.or_else(|| Some(stat["value"].as_f64()? as i64));
+                    values.insert(name, value.unwrap());
                 }
             }
         }

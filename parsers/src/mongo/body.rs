@@ -85,6 +85,11 @@ impl<L: Labels> Body<L> {
         };
     }
 
+    /// The section with the command has been read to its end.
+    pub(super) fn has_read_body(&self) -> bool {
+        self.has_body_section && !matches!(self.stage, Stage::Document)
+    }
+
     /// Everything that is looked at has been seen.
     pub(super) fn is_done(&self) -> bool {
         matches!(self.stage, Stage::Done)

@@ -6,7 +6,7 @@ use super::inflate::{Inflated, inflate};
 use super::input::Input;
 use super::labels::Labels;
 use crate::Malformed;
-use crate::limits::{COMPRESSED_BYTES, MAX_MESSAGE_BYTES};
+use crate::limits::{COMPRESSED_BYTES, INFLATED_BYTES, MAX_MESSAGE_BYTES};
 
 /// What is common to both directions.
 #[derive(Debug)]
@@ -225,7 +225,7 @@ impl<L: Labels> Decoder<L> {
             return Ok(());
         };
         let body = &mut self.body;
-        let inflated = inflate(compression, data, &mut |piece| {
+        let inflated = inflate(compression, data, INFLATED_BYTES, &mut |piece| {
             body.advance(piece, 0)?;
             body.spill(piece);
             Ok(())

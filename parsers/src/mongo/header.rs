@@ -26,6 +26,12 @@ pub struct Header {
 }
 
 impl Header {
+    /// Reads the header at the start of a message; `None` when there are not enough bytes for one. Nothing is checked.
+    pub fn read(message: &[u8]) -> Option<Self> {
+        let head = message.first_chunk::<HEADER_BYTES>()?;
+        Self::parse(head).ok().map(|(_, header)| header)
+    }
+
     /// Reads a header. A negative length comes out above every limit.
     pub(super) fn parse(bytes: &[u8]) -> IResult<&[u8], Self, ()> {
         let (rest, (length, request_id, response_to, opcode)) =

@@ -7,9 +7,9 @@ mod snappy;
 mod zlib;
 mod zstd;
 
-use super::header::{Compression, Compressor};
+use super::header::{COMPRESSED_HEAD_BYTES, Compression, Compressor, HEADER_BYTES, Header, Opcode};
 use crate::Malformed;
-use crate::limits::{INFLATED_BYTES, INFLATED_PIECE_BYTES};
+use crate::limits::{INFLATED_PIECE_BYTES, MAX_MESSAGE_BYTES};
 
 /// How much was inflated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,14 +20,52 @@ pub(super) enum Inflated {
     Start,
 }
 
-/// Inflates `data`, the start of a body or all of it, and hands it on in pieces.
+/// Opens a whole `OP_COMPRESSED` message: the message inside, with a header of its own and the ids of the one around it. The result grows
+/// with what comes out, up to what a message may have.
+///
+/// # Errors
+/// When the message is not what it says it is.
+pub fn inflate_message(message: &[u8]) -> Result<Vec<u8>, Malformed> {
+    let header = Header::read(message).ok_or(Malformed::Truncated)?;
+    if header.opcode != Opcode::Compressed || header.length as usize != message.len() {
+        return Err(Malformed::MessageLength);
+    }
+    let rest = message.get(HEADER_BYTES..).unwrap_or_default();
+    let (head, data) = rest
+        .split_at_checked(COMPRESSED_HEAD_BYTES)
+        .ok_or(Malformed::Truncated)?;
+    let (opcode, compression) = Compression::parse(head, data.len() as u32)?;
+    if opcode == Opcode::Compressed {
+        return Err(Malformed::NestedCompression);
+    }
+    if compression.claimed > MAX_MESSAGE_BYTES - HEADER_BYTES as u32 {
+        return Err(Malformed::ClaimedSize);
+    }
+    // What is inside keeps the ids; its opcode stands first in the head.
+    let mut inflated = Vec::from((compression.claimed + HEADER_BYTES as u32).to_le_bytes());
+    inflated.extend_from_slice(message.get(4..12).unwrap_or_default());
+    inflated.extend_from_slice(head.get(..4).unwrap_or_default());
+    let budget = compression.claimed as usize;
+    let ended = inflate(compression, data, budget, &mut |piece| {
+        inflated.extend_from_slice(piece);
+        Ok(())
+    })?;
+    match ended {
+        Inflated::Whole => Ok(inflated),
+        Inflated::Start => Err(Malformed::SizeMismatch),
+    }
+}
+
+/// Inflates `data`, the start of a body or all of it, up to a budget in bytes, and hands it on in pieces.
 pub(super) fn inflate(
     compression: Compression,
     data: &[u8],
+    budget: usize,
     sink: &mut dyn FnMut(&[u8]) -> Result<(), Malformed>,
 ) -> Result<Inflated, Malformed> {
     let mut output = Output {
         claimed: compression.claimed as usize,
+        budget,
         given: 0,
         sink,
     };
@@ -43,7 +81,7 @@ pub(super) fn inflate(
     };
     match ended {
         true if output.given != output.claimed => Err(Malformed::SizeMismatch),
-        true if output.given <= INFLATED_BYTES => Ok(Inflated::Whole),
+        true if output.given <= budget => Ok(Inflated::Whole),
         _ => Ok(Inflated::Start),
     }
 }
@@ -51,6 +89,7 @@ pub(super) fn inflate(
 /// Where inflated bytes go.
 struct Output<'s> {
     claimed: usize,
+    budget: usize,
     given: usize,
     sink: &'s mut dyn FnMut(&[u8]) -> Result<(), Malformed>,
 }
@@ -62,7 +101,7 @@ impl Output<'_> {
             return Err(Malformed::SizeMismatch);
         }
         let within = bytes
-            .get(..INFLATED_BYTES.saturating_sub(self.given))
+            .get(..self.budget.saturating_sub(self.given))
             .unwrap_or(bytes);
         self.given += bytes.len();
         within
@@ -72,6 +111,6 @@ impl Output<'_> {
 
     /// The budget is used up, and more was announced.
     fn is_full(&self) -> bool {
-        self.given >= INFLATED_BYTES && self.given < self.claimed
+        self.given >= self.budget && self.given < self.claimed
     }
 }

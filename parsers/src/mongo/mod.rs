@@ -20,6 +20,7 @@ mod walker;
 
 pub use crate::{Malformed, Step};
 pub use header::{Compression, Compressor, Header, Opcode};
+pub use inflate::inflate_message;
 pub use message::{ErrorLabels, Hello, QueryClass, Reply, Request};
 pub use reply::ReplyDecoder;
 pub use request::RequestDecoder;

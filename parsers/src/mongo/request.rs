@@ -40,6 +40,24 @@ impl RequestDecoder {
         }
     }
 
+    /// What is known of a request that has begun and is not complete, after [`Step::NeedMore`]: for a proxy that passes a large one on as it
+    /// comes. `None` while its command is not known; and until all of its fields are, when `all_fields` are asked for. Of a compressed
+    /// request nothing is known before its end. The call site is not among what is given.
+    pub fn pending(&self, all_fields: bool) -> Option<Request<'_>> {
+        let decoder = &self.decoder;
+        if self.is_between_messages()
+            || decoder.opcode != Opcode::Msg
+            || decoder.compression.is_some()
+        {
+            return None;
+        }
+        let known = match all_fields {
+            true => decoder.body.has_read_body(),
+            false => decoder.body.captures.is_set(Slot::Command),
+        };
+        known.then(|| self.request(&[]))
+    }
+
     /// True when the next byte starts a message: nothing of a message is pending.
     pub fn is_between_messages(&self) -> bool {
         self.decoder.is_between_messages()

@@ -1,18 +1,24 @@
 //! Listeners: each for itself, and then against the clusters and against each other.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Resolver, first_at};
-use crate::config::choices::{MONGO_MODES, PROTOCOLS, ProtocolName};
+use crate::config::choices::{
+    AuthName, MONGO_AUTHS, MONGO_HELLOS, MONGO_MODES, PROTOCOLS, ProtocolName,
+};
 use crate::config::defaults;
 use crate::config::field::Field;
-use crate::config::file::{File, ListenerFile};
+use crate::config::file::{ClusterFile, File, ListenerFile, MongoFile};
 use crate::config::masking::quoted;
-use crate::config::model::{ListenerConfig, Protocol};
-use crate::config::problem::Place;
+use crate::config::model::{ListenerConfig, MongoAuth, MongoMode, Protocol};
+use crate::config::problem::{ConfigError, Place};
+use crate::config::secrets;
 use crate::config::suggest::did_you_mean;
 use crate::config::values;
+use crate::scram::Users;
 
 impl Resolver<'_> {
     pub(super) fn listeners(&mut self, file: &File, place: Place) -> Vec<ListenerConfig> {
@@ -33,24 +39,33 @@ impl Resolver<'_> {
         listeners
             .iter()
             .filter_map(Field::given)
-            .filter_map(|(listener, place)| self.listener(listener, place))
+            .filter_map(|(listener, place)| self.listener(listener, place, file))
             .collect()
     }
 
-    fn listener(&mut self, written: &ListenerFile, place: Place) -> Option<ListenerConfig> {
+    fn listener(
+        &mut self,
+        written: &ListenerFile,
+        place: Place,
+        file: &File,
+    ) -> Option<ListenerConfig> {
         let name = self.required_text(&written.name, "name", place, values::name);
         let listen = self.required_text(&written.listen, "listen", place, values::listen_address);
-        let protocol = self.protocol(written, place);
+        let (protocol, mongo_auth) = self.protocol(written, place);
+        self.credentials_exist(written, &mongo_auth, file);
+        let mongo_streams_hello = self.choice(
+            written.mongo.value().map(|mongo| &mongo.hello),
+            &MONGO_HELLOS,
+            defaults::MONGO_STREAMS_HELLO,
+        );
         let cluster = self
             .required(&written.cluster, "cluster", place)
             .map(|(name, _)| name.clone());
-        let idle_timeout = match written.idle_timeout.given() {
-            None => protocol.and_then(default_idle_timeout),
-            Some((text, place)) => self
-                .read(text, place, values::duration)
-                .filter(|idle| *idle != Duration::ZERO),
-        };
-        let max_connections = self.max_connections(&written.max_connections);
+        let default_idle = protocol.and_then(default_idle_timeout);
+        let idle_timeout = self.duration_or_never(&written.idle_timeout, default_idle);
+        let max_connections = self
+            .at_most(&written.max_connections, defaults::CONNECTIONS_MAX)
+            .filter(|max| *max != 0);
         Some(ListenerConfig {
             name: name?,
             listen: listen?,
@@ -58,36 +73,122 @@ impl Resolver<'_> {
             cluster: cluster?,
             idle_timeout,
             max_connections,
+            mongo_auth,
+            mongo_streams_hello,
         })
     }
 
-    fn protocol(&mut self, written: &ListenerFile, place: Place) -> Option<Protocol> {
+    fn protocol(&mut self, written: &ListenerFile, place: Place) -> (Option<Protocol>, MongoAuth) {
         let name = self.required_text(&written.protocol, "protocol", place, |word| {
             PROTOCOLS.read(word)
         });
-        let mode = written.mongo.value().map(|mongo| &mongo.mode);
-        let mode = self.choice(mode, &MONGO_MODES, defaults::MONGO_MODE);
-        if let (Some(ProtocolName::Tcp), Some((_, place))) = (name, written.mongo.given()) {
-            self.problem(
-                place,
-                "mongo settings belong to protocol mongo; this listener has protocol tcp",
-            );
-        }
-        Some(match name? {
-            ProtocolName::Tcp => Protocol::Tcp,
-            ProtocolName::Mongo => Protocol::Mongo(mode),
-        })
+        let nothing = MongoFile::default();
+        let (mongo, place) = written.mongo.given().unwrap_or((&nothing, place));
+        let mode = self.chosen(&mongo.mode, &MONGO_MODES, defaults::MONGO_MODE);
+        let auth = self.chosen(&mongo.auth, &MONGO_AUTHS, AuthName::None);
+        let protocol = match name {
+            Some(ProtocolName::Tcp) => {
+                if written.mongo.given().is_some() {
+                    self.problem(
+                        place,
+                        "mongo settings belong to protocol mongo; this listener has protocol tcp",
+                    );
+                }
+                return (Some(Protocol::Tcp), MongoAuth::None);
+            }
+            Some(ProtocolName::Mongo) => {
+                Some(Protocol::Mongo(mode.unwrap_or(defaults::MONGO_MODE)))
+            }
+            None => None,
+        };
+        let auth = match (mode, auth) {
+            (Some(mode), Some(auth)) => self.mongo_auth(mongo, place, mode, auth),
+            _ => MongoAuth::None,
+        };
+        (protocol, auth)
     }
 
-    fn max_connections(&mut self, field: &Field<u64>) -> Option<usize> {
-        let (number, place) = field.given()?;
-        if *number > defaults::CONNECTIONS_MAX {
-            self.problem(
-                place,
-                format!("has to be at most {}", defaults::CONNECTIONS_MAX),
-            );
+    /// Reads the users. Its mistakes are those of another file, and are told with their places there.
+    fn users(&mut self, field: &Field<String>, users_file: PathBuf) -> Option<MongoAuth> {
+        match Users::load(&users_file) {
+            Ok(users) => Some(MongoAuth::Scram {
+                users_file,
+                users: Arc::new(users),
+            }),
+            Err(error) => {
+                self.users_problem(field, &error);
+                None
+            }
         }
-        usize::try_from(*number).ok().filter(|max| *max != 0)
+    }
+
+    /// A user whose credential is not there could log in, and then do nothing.
+    fn credentials_exist(&mut self, written: &ListenerFile, auth: &MongoAuth, file: &File) {
+        let (MongoAuth::Scram { users, .. }, Some(mongo)) = (auth, written.mongo.value()) else {
+            return;
+        };
+        let clusters = file.clusters.value().into_iter().flatten();
+        let cluster = clusters
+            .filter_map(Field::value)
+            .find(|cluster| cluster.name.value() == written.cluster.value());
+        let Some(known) = cluster.and_then(credential_names) else {
+            return;
+        };
+        if let Err(error) = users.check_credentials(&known) {
+            self.users_problem(&mongo.users_file, &error);
+        }
+    }
+
+    fn users_problem(&mut self, field: &Field<String>, error: &ConfigError) {
+        let place = place_of(field).unwrap_or(Place::Whole);
+        self.problem(place, format!("the users file can't be used:\n{error}"));
+    }
+
+    fn mongo_auth(
+        &mut self,
+        MongoFile {
+            mode: _,
+            auth: written,
+            users_file,
+            hello,
+        }: &MongoFile,
+        place: Place,
+        mode: MongoMode,
+        auth: AuthName,
+    ) -> MongoAuth {
+        if mode == MongoMode::Tap {
+            for place in [place_of(written), place_of(users_file)]
+                .into_iter()
+                .flatten()
+            {
+                self.problem(
+                    place,
+                    "auth and its users belong to mode collapse; in mode tap clients log in to the server itself",
+                );
+            }
+            if let Some(place) = place_of(hello) {
+                self.problem(
+                    place,
+                    "hello belongs to mode collapse; in mode tap the server answers hellos itself",
+                );
+            }
+            return MongoAuth::None;
+        }
+        match auth {
+            AuthName::None => {
+                if let Some(place) = place_of(users_file) {
+                    self.problem(
+                        place,
+                        "users belong to `auth: scram`; with `auth: none` nobody logs in",
+                    );
+                }
+                MongoAuth::None
+            }
+            AuthName::Scram => self
+                .required_text(users_file, "users_file", place, secrets::readable_file)
+                .and_then(|path| self.users(users_file, path))
+                .unwrap_or(MongoAuth::None),
+        }
     }
 
     /// Says nothing when a cluster's own name is missing or unusable: it may be the one that is meant.
@@ -160,6 +261,26 @@ fn listed(names: &[&str]) -> String {
         Some(more @ 1..) => format!("{}, and {more} more", shown.join(", ")),
         _ => shown.join(", "),
     }
+}
+
+/// The names of a cluster's credentials; `None` when one is missing or unusable: it may be the one that is meant.
+fn credential_names(cluster: &ClusterFile) -> Option<Vec<&str>> {
+    let credentials = match cluster.mongo.value() {
+        None => return cluster.mongo.is_absent().then(Vec::new),
+        Some(mongo) if mongo.credentials.is_absent() => return Some(Vec::new()),
+        Some(mongo) => mongo.credentials.value()?,
+    };
+    credentials
+        .iter()
+        .map(|credential| {
+            let name = credential.value()?.name.value()?;
+            values::name(name).ok().map(|_| name.as_str())
+        })
+        .collect()
+}
+
+fn place_of(field: &Field<String>) -> Option<Place> {
+    field.given().map(|(_, place)| place)
 }
 
 fn default_idle_timeout(protocol: Protocol) -> Option<Duration> {

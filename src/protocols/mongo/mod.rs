@@ -3,12 +3,20 @@
 //! The series of a listener are looked up when the worker takes the listener over; those of an
 //! operation when it is first seen (`route`); the request path only adds.
 
+pub mod collapse;
+pub mod compress;
+pub mod errors;
+pub mod handshake;
 pub mod lifecycle;
 mod long_waits;
 mod pairs;
+pub mod pins;
 mod report;
+mod rewrite;
 mod route;
+pub mod sasl;
 mod tap;
+pub mod wire;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;

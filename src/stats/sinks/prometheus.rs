@@ -97,7 +97,13 @@ fn series(page: &mut String, name: &str, sample: &Sample<'_>) {
         }
         Value::Gauge(value) => {
             name_with_labels(page, name, "", sample, None);
-            write(page, format_args!(" {value}\n"));
+            match sample.metric.unit {
+                unit @ Unit::Milliseconds => {
+                    let value = base_unit(value.max(0).cast_unsigned(), unit);
+                    write(page, format_args!(" {value}\n"));
+                }
+                _ => write(page, format_args!(" {value}\n")),
+            }
         }
         Value::Histogram(intervals) => {
             let unit = sample.metric.unit;

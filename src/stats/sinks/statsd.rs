@@ -17,7 +17,7 @@ use self::datagrams::{Datagrams, Handle, Socket};
 
 use crate::config::{StatsdAddress, StatsdConfig, StatsdFlavor};
 use crate::stats::aggregate::{Aggregator, Sample, Value};
-use crate::stats::catalogue::StatsSelf;
+use crate::stats::catalogue::{StatsSelf, Unit};
 use crate::stats::histogram::Distribution;
 use crate::stats::render::in_unit;
 use crate::stats::shard::{Scope, Shard};
@@ -110,13 +110,14 @@ impl Daemon {
             // A sign would make it a change of the daemon's value instead of the value.
             Value::Gauge(value) => {
                 if sample.value.is_used() || sample.series.labels.is_empty() {
-                    send(
-                        self.tagged(
-                            self.client
-                                .gauge_with_tags(&name, value.max(0).cast_unsigned()),
-                            sample,
-                        ),
-                    );
+                    let (value, unit) = (value.max(0).cast_unsigned(), sample.metric.unit);
+                    let gauge = match unit {
+                        Unit::Milliseconds => self
+                            .client
+                            .gauge_with_tags(&name, in_unit(value as f64, unit)),
+                        _ => self.client.gauge_with_tags(&name, value),
+                    };
+                    send(self.tagged(gauge, sample));
                 }
             }
             Value::Histogram(intervals) if intervals.interval.count() == 0 => {}

@@ -32,6 +32,9 @@ enum Role {
         /// How long to measure, after one second that is not measured
         #[arg(long, default_value_t = 6)]
         seconds: u64,
+        /// How long each connection pauses after a reply, in milliseconds
+        #[arg(long, default_value_t = 0)]
+        think: u64,
         /// The process whose CPU time is divided by the operations
         #[arg(long)]
         pid: u32,
@@ -67,10 +70,12 @@ fn run(role: Role) -> io::Result<()> {
             address,
             connections,
             seconds,
+            think,
             pid,
         } => {
-            let window = Duration::from_secs(seconds);
-            let cost = local.block_on(&runtime, client::load(address, connections, window, pid))?;
+            let (window, think) = (Duration::from_secs(seconds), Duration::from_millis(think));
+            let load = client::load(address, connections, window, think, pid);
+            let cost = local.block_on(&runtime, load)?;
             println!("{cost}");
             Ok(())
         }

@@ -13,13 +13,26 @@ const BUFFER: usize = 1024;
 
 struct Replies {
     hello: Vec<u8>,
+    legacy_hello: Vec<u8>,
     find: Vec<u8>,
+}
+
+impl Replies {
+    fn to(&self, request: &[u8]) -> &[u8] {
+        match wire::i32_at(request, 12) {
+            // Nothing but a handshake comes in this opcode any more.
+            wire::OP_QUERY => &self.legacy_hello,
+            wire::OP_MSG if is_hello(request) => &self.hello,
+            _ => &self.find,
+        }
+    }
 }
 
 /// Answers until the process is ended.
 pub async fn serve(address: SocketAddr) -> io::Result<()> {
     let replies = Rc::new(Replies {
         hello: wire::hello_reply(),
+        legacy_hello: wire::legacy_hello_reply(),
         find: wire::find_reply(),
     });
     let listener = listen(address)?;
@@ -46,11 +59,7 @@ async fn answer(mut stream: TcpStream, replies: &Replies) -> io::Result<()> {
         while let Some(length) = wire::complete(&received)? {
             let request = received.get(..length).unwrap_or_default();
             reply.clear();
-            reply.extend_from_slice(if is_hello(request) {
-                &replies.hello
-            } else {
-                &replies.find
-            });
+            reply.extend_from_slice(replies.to(request));
             wire::put_i32(&mut reply, 8, wire::i32_at(request, 4));
             stream.write_all(&reply).await?;
             received.drain(..length);
@@ -61,7 +70,7 @@ async fn answer(mut stream: TcpStream, replies: &Replies) -> io::Result<()> {
 
 /// The first key of the body is the command: after the document's length and the element's type.
 fn is_hello(request: &[u8]) -> bool {
-    request
-        .get(wire::BEFORE_BODY + 5..)
-        .is_some_and(|key| key.starts_with(b"hello\0"))
+    let command = request.get(wire::BEFORE_BODY + 5..).unwrap_or_default();
+    let names: [&[u8]; 3] = [b"hello\0", b"isMaster\0", b"ismaster\0"];
+    names.iter().any(|name| command.starts_with(name))
 }

@@ -1,15 +1,20 @@
-//! The four messages of the bench, and their framing.
+//! The messages of the bench, and their framing.
 
-use bson::{RawDocument, rawdoc};
+use bson::{RawDocument, RawDocumentBuf, rawdoc};
 use std::io;
 
 /// Bytes before the document of an OP_MSG with one body section: header, flags, section kind.
-pub const BEFORE_BODY: usize = 16 + 4 + 1;
+pub const BEFORE_BODY: usize = HEADER + 4 + 1;
+
+const HEADER: usize = 16;
 
 /// The largest message a server announces (`maxMessageSizeBytes`).
 const MAX_MESSAGE: usize = 48_000_000;
 
-const OP_MSG: i32 = 2013;
+/// Opcodes: those of current clients, and the pair that a handshake may still come in.
+pub const OP_MSG: i32 = 2013;
+pub const OP_QUERY: i32 = 2004;
+const OP_REPLY: i32 = 1;
 
 /// What a client says first on each connection.
 pub fn hello() -> Vec<u8> {
@@ -25,9 +30,23 @@ pub fn hello() -> Vec<u8> {
     })
 }
 
-/// What a server answers to that.
+/// What a server on its own answers to that. Without `topologyVersion` it promises no awaitable hello: whoever watches it
+/// asks again from time to time.
 pub fn hello_reply() -> Vec<u8> {
-    op_msg(&rawdoc! {
+    op_msg(&standalone())
+}
+
+/// The same in reply to an `OP_QUERY`: flags, cursor id, starting from, and the number of documents stand before it.
+pub fn legacy_hello_reply() -> Vec<u8> {
+    let mut payload = vec![0; 16];
+    payload.extend_from_slice(&1_i32.to_le_bytes());
+    payload.extend_from_slice(standalone().as_bytes());
+    message(OP_REPLY, &payload)
+}
+
+fn standalone() -> RawDocumentBuf {
+    rawdoc! {
+        "ismaster": true,
         "helloOk": true,
         "isWritablePrimary": true,
         "maxBsonObjectSize": 16_777_216,
@@ -39,7 +58,7 @@ pub fn hello_reply() -> Vec<u8> {
         "maxWireVersion": 17,
         "readOnly": false,
         "ok": 1.0,
-    })
+    }
 }
 
 /// A find by `_id` with a comment, as a driver sends it, and where its `_id` stands.
@@ -74,15 +93,25 @@ pub fn find_reply() -> Vec<u8> {
 
 /// Frames a body as OP_MSG, its ids still zero.
 fn op_msg(body: &RawDocument) -> Vec<u8> {
-    let body = body.as_bytes();
-    let length = i32::try_from(BEFORE_BODY + body.len()).unwrap_or(i32::MAX);
-    let mut message = Vec::with_capacity(BEFORE_BODY + body.len());
-    for field in [length, 0, 0, OP_MSG, 0] {
+    let mut payload = vec![0; BEFORE_BODY - HEADER];
+    payload.extend_from_slice(body.as_bytes());
+    message(OP_MSG, &payload)
+}
+
+fn message(opcode: i32, payload: &[u8]) -> Vec<u8> {
+    let length = i32::try_from(HEADER + payload.len()).unwrap_or(i32::MAX);
+    let mut message = Vec::with_capacity(HEADER + payload.len());
+    for field in [length, 0, 0, opcode] {
         message.extend_from_slice(&field.to_le_bytes());
     }
-    message.push(0);
-    message.extend_from_slice(body);
+    message.extend_from_slice(payload);
     message
+}
+
+/// True when a reply says that its command was carried out.
+pub fn is_ok(reply: &[u8]) -> bool {
+    let body = reply.get(BEFORE_BODY..).unwrap_or_default();
+    RawDocument::from_bytes(body).is_ok_and(|body| body.get_f64("ok").is_ok_and(|ok| ok == 1.0))
 }
 
 /// Writes a little-endian integer into a message. Does nothing past its end.
@@ -106,7 +135,7 @@ pub fn complete(bytes: &[u8]) -> io::Result<Option<usize>> {
         return Ok(None);
     }
     let length = usize::try_from(i32_at(bytes, 0)).unwrap_or(0);
-    if !(BEFORE_BODY..=MAX_MESSAGE).contains(&length) {
+    if !(HEADER..=MAX_MESSAGE).contains(&length) {
         return Err(io::Error::other(format!("a message of {length} bytes")));
     }
     Ok((bytes.len() >= length).then_some(length))

@@ -3,7 +3,6 @@
 
 use super::Output;
 use crate::Malformed;
-use crate::limits::INFLATED_BYTES;
 use std::cell::RefCell;
 
 /// Output buffer that a thread keeps, in bytes.
@@ -29,7 +28,7 @@ pub(super) fn inflate(
             .try_borrow_mut()
             .map_err(|_| Malformed::CorruptCompression)?;
         decoded.clear();
-        let ended = decode(data, whole_input, output.claimed, decoded)?;
+        let ended = decode(data, whole_input, output.claimed, output.budget, decoded)?;
         output.give(decoded)?;
         decoded.clear();
         decoded.shrink_to(KEPT_BYTES);
@@ -53,10 +52,11 @@ fn decode(
     mut data: &[u8],
     whole_input: bool,
     claimed: usize,
+    budget: usize,
     decoded: &mut Vec<u8>,
 ) -> Result<bool, Malformed> {
     while !data.is_empty() {
-        if decoded.len() >= INFLATED_BYTES && decoded.len() < claimed {
+        if decoded.len() >= budget && decoded.len() < claimed {
             return Ok(false);
         }
         let Some((element, rest)) = element(data) else {

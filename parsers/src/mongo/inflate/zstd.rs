@@ -6,7 +6,6 @@
 
 use super::Output;
 use crate::Malformed;
-use crate::limits::INFLATED_BYTES;
 use nom::number::complete::{le_u8, le_u16, le_u24, le_u32, le_u64};
 use nom::{IResult, Parser, bytes::complete::take};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
@@ -37,9 +36,11 @@ pub(super) fn inflate(
         return Err(Malformed::SizeMismatch);
     }
     // The decoder asserts what it holds to be true of its input. Should it be wrong there, that must not end the process.
-    let decoded = catch_unwind(AssertUnwindSafe(|| decode(blocks, output.claimed)));
+    let decoded = catch_unwind(AssertUnwindSafe(|| {
+        decode(blocks, output.claimed.min(output.budget))
+    }));
     let (ended, bytes) = decoded.unwrap_or(Err(Malformed::CorruptCompression))?;
-    if !ended && whole_input && bytes.len() < output.claimed.min(INFLATED_BYTES) {
+    if !ended && whole_input && bytes.len() < output.claimed.min(output.budget) {
         return Err(Malformed::CorruptCompression);
     }
     output.give(&bytes)?;
@@ -73,11 +74,8 @@ fn frame_header(data: &[u8]) -> IResult<&[u8], Option<u64>, ()> {
 }
 
 /// Decodes blocks up to the end of the frame, of the data, or of the budget.
-fn decode(mut blocks: &[u8], claimed: usize) -> Result<(bool, Vec<u8>), Malformed> {
-    let window = claimed
-        .min(INFLATED_BYTES)
-        .next_power_of_two()
-        .max(SMALLEST_WINDOW);
+fn decode(mut blocks: &[u8], wanted: usize) -> Result<(bool, Vec<u8>), Malformed> {
+    let window = wanted.next_power_of_two().max(SMALLEST_WINDOW);
     // The header has the logarithm of the window less 10 (section 3.1.1.1.2).
     let exponent = window.ilog2() as u8 - 10;
     let mut decoder = FrameDecoder::new();

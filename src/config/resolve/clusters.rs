@@ -1,0 +1,211 @@
+//! Clusters: each for itself, and whether anybody can use what is set.
+
+use std::collections::HashMap;
+
+use super::Resolver;
+use crate::config::choices::{MONGO_COMPRESSORS, MONGO_TOPOLOGIES, PROTOCOLS, ProtocolName};
+use crate::config::defaults::{self, CONNECTIONS_MAX};
+use crate::config::field::Field;
+use crate::config::file::{ClusterFile, File, MongoClusterFile, PoolFile};
+use crate::config::masking::quoted;
+use crate::config::model::{
+    ClusterConfig, Endpoint, MongoClusterConfig, MongoCompressor, MongoTopology, PoolConfig,
+};
+use crate::config::problem::Place;
+use crate::config::values;
+
+impl Resolver<'_> {
+    pub(super) fn clusters(&mut self, file: &File, place: Place) -> Vec<ClusterConfig> {
+        let Some((clusters, list)) = self.required(&file.clusters, "clusters", place) else {
+            return Vec::new();
+        };
+        if clusters.is_empty() {
+            self.problem(list, "no clusters; a listener needs one to send to");
+        }
+        self.names_are_distinct(
+            "cluster",
+            clusters
+                .iter()
+                .filter_map(|cluster| cluster.value())
+                .map(|c| &c.name),
+        );
+        for cluster in clusters.iter().filter_map(Field::value) {
+            self.settings_have_a_use(cluster, file);
+        }
+        clusters
+            .iter()
+            .filter_map(Field::given)
+            .map(|(cluster, place)| self.cluster(cluster, place))
+            .collect()
+    }
+
+    /// A bound that nothing keeps is worse than none. In mode tap the settings may stay, so that one word switches
+    /// collapse off and on again.
+    fn settings_have_a_use(&mut self, cluster: &ClusterFile, file: &File) {
+        let Some(name) = cluster.name.value() else {
+            return;
+        };
+        let listeners = file.listeners.value().into_iter().flatten();
+        let mut users = listeners
+            .filter_map(Field::value)
+            .filter(|listener| listener.cluster.value() == Some(name))
+            .peekable();
+        let only_tcp = users.peek().is_some()
+            && users.all(|listener| {
+                let word = listener.protocol.value();
+                word.is_some_and(|word| PROTOCOLS.read(word) == Ok(ProtocolName::Tcp))
+            });
+        let pool = cluster.pool.given().map(|(_, place)| ("pool", place));
+        let mongo = cluster.mongo.given().map(|(_, place)| ("mongo", place));
+        for (settings, place) in pool.into_iter().chain(mongo).filter(|_| only_tcp) {
+            self.problem(
+                place,
+                format!(
+                    "{settings} settings belong to protocol mongo; only listeners with protocol tcp send to this cluster"
+                ),
+            );
+        }
+    }
+
+    fn cluster(&mut self, cluster: &ClusterFile, place: Place) -> ClusterConfig {
+        ClusterConfig {
+            name: self
+                .required_text(&cluster.name, "name", place, values::name)
+                .unwrap_or_default(),
+            endpoints: self.endpoints(&cluster.endpoints, place),
+            connect_timeout: self
+                .positive_duration(&cluster.connect_timeout, defaults::CONNECT_TIMEOUT),
+            pool: cluster
+                .pool
+                .value()
+                .map_or_else(defaults::pool, |pool| self.pool(pool)),
+            mongo: cluster
+                .mongo
+                .value()
+                .map_or_else(defaults::mongo_cluster, |mongo| self.mongo_cluster(mongo)),
+        }
+    }
+
+    fn endpoints(&mut self, endpoints: &Field<Vec<Field<String>>>, place: Place) -> Vec<Endpoint> {
+        let Some((endpoints, list)) = self.required(endpoints, "endpoints", place) else {
+            return Vec::new();
+        };
+        if endpoints.is_empty() {
+            self.problem(list, "no endpoints; a cluster needs at least one");
+        }
+        let mut seen = HashMap::new();
+        for (text, place) in endpoints.iter().filter_map(Field::given) {
+            match values::endpoint(text) {
+                Ok(endpoint) => {
+                    if seen.insert(endpoint.clone(), seen.len()).is_some() {
+                        self.problem(place, format!("endpoint {} is listed twice", quoted(text)));
+                    }
+                }
+                Err(message) => self.problem(place, message),
+            }
+        }
+        let mut distinct: Vec<_> = seen.into_iter().collect();
+        distinct.sort_by_key(|(_, position)| *position);
+        distinct.into_iter().map(|(endpoint, _)| endpoint).collect()
+    }
+
+    fn pool(&mut self, written: &PoolFile) -> PoolConfig {
+        let default = defaults::pool();
+        // `None` if it was written and is of no use: then nothing can be measured against it.
+        let limit = if written.max_connections.is_absent() {
+            Some(default.max_connections)
+        } else {
+            let advice = "operations need a connection";
+            self.at_least_one(&written.max_connections, CONNECTIONS_MAX, advice)
+        };
+        let max_connections = limit.unwrap_or(default.max_connections);
+        let advice = "at 0 no connection could be opened";
+        let max_connecting = self.at_least_one(&written.max_connecting, CONNECTIONS_MAX, advice);
+        let max_waiting = self.at_most(&written.max_waiting, CONNECTIONS_MAX);
+        PoolConfig {
+            max_connections,
+            min_idle: self.min_idle(&written.min_idle, limit),
+            max_connecting: max_connecting.unwrap_or(default.max_connecting),
+            max_waiting: max_waiting.unwrap_or(default.max_waiting),
+            wait_timeout: self.positive_duration(&written.wait_timeout, default.wait_timeout),
+            idle_timeout: self.duration_or_never(&written.idle_timeout, default.idle_timeout),
+            max_lifetime: self.duration_or_never(&written.max_lifetime, default.max_lifetime),
+            max_long_waits: self
+                .max_long_waits(&written.max_long_waits, limit)
+                .unwrap_or_else(|| defaults::max_long_waits(max_connections)),
+        }
+    }
+
+    fn min_idle(&mut self, field: &Field<u64>, limit: Option<usize>) -> usize {
+        let Some((min_idle, (_, place))) = self.at_most(field, CONNECTIONS_MAX).zip(field.given())
+        else {
+            return defaults::pool().min_idle;
+        };
+        if let Some(limit) = limit.filter(|limit| min_idle > *limit) {
+            self.problem(
+                place,
+                format!("has to be at most `max_connections`, which is {limit}"),
+            );
+        }
+        min_idle
+    }
+
+    fn max_long_waits(&mut self, field: &Field<u64>, limit: Option<usize>) -> Option<usize> {
+        let advice = "change streams and tailable cursors need a connection";
+        let waits = self.at_least_one(field, CONNECTIONS_MAX, advice)?;
+        let (_, place) = field.given()?;
+        match limit {
+            Some(1) if waits > 1 => {
+                self.problem(place, "has to be 1, because `max_connections` is 1");
+            }
+            Some(limit @ 2..) if waits >= limit => self.problem(
+                place,
+                format!(
+                    "has to be less than `max_connections`, which is {limit}; \
+                    operations that do not wait need the rest"
+                ),
+            ),
+            _ => {}
+        }
+        Some(waits)
+    }
+
+    fn mongo_cluster(&mut self, written: &MongoClusterFile) -> MongoClusterConfig {
+        let MongoClusterFile {
+            topology,
+            local_threshold,
+            compression,
+            credentials,
+            cursor_timeout,
+            transaction_timeout,
+        } = written;
+        MongoClusterConfig {
+            topology: self.choice(Some(topology), &MONGO_TOPOLOGIES, MongoTopology::Auto),
+            local_threshold: self.text(
+                local_threshold,
+                defaults::MONGO_LOCAL_THRESHOLD,
+                values::duration,
+            ),
+            compressors: self.compressors(compression),
+            credentials: self.credentials(credentials),
+            cursor_timeout: self.positive_duration(cursor_timeout, defaults::MONGO_CURSOR_TIMEOUT),
+            transaction_timeout: self
+                .positive_duration(transaction_timeout, defaults::MONGO_TRANSACTION_TIMEOUT),
+        }
+    }
+
+    fn compressors(&mut self, words: &Field<Vec<Field<String>>>) -> Vec<MongoCompressor> {
+        let mut compressors = Vec::new();
+        for (word, place) in words.value().into_iter().flatten().filter_map(Field::given) {
+            let read = self.read(word, place, |word| MONGO_COMPRESSORS.read(word));
+            match read {
+                Some(compressor) if compressors.contains(&compressor) => self.problem(
+                    place,
+                    format!("compressor {} is listed twice", quoted(word)),
+                ),
+                compressor => compressors.extend(compressor),
+            }
+        }
+        compressors
+    }
+}

@@ -1,0 +1,143 @@
+//! What a client has sent and nobody has dealt with yet. The memory belongs to the worker: it is taken when bytes arrive and given back
+//! when all of them have been dealt with, so that an idle client has none.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+
+use tokio::net::TcpStream;
+
+/// Size of a buffer that is kept for the next client: most requests are smaller, and 16 KiB is what is read at once.
+const BUFFER_BYTES: usize = 16 * 1024;
+
+/// A buffer that has grown beyond this is not kept.
+const KEPT_BYTES: usize = 64 * 1024;
+
+/// Buffers that a worker keeps while nobody needs them: 4 MiB.
+const MAX_KEPT: usize = 256;
+
+/// Room that is made for the next read into a request that does not fit.
+const GROWTH_BYTES: usize = 64 * 1024;
+
+/// Bytes that the requests of one worker may hold beyond [`KEPT_BYTES`] each: five of the largest messages. Without a bound, clients
+/// could have the proxy hold 48 MB each.
+pub(crate) const MAX_HELD_BYTES: usize = 256 * 1024 * 1024;
+
+/// The buffers of one worker.
+#[derive(Default)]
+pub struct Buffers {
+    free: RefCell<Vec<Vec<u8>>>,
+    held: Cell<usize>,
+}
+
+impl Buffers {
+    fn take(&self) -> Vec<u8> {
+        let kept = self.free.borrow_mut().pop();
+        kept.unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES))
+    }
+
+    fn give_back(&self, mut buffer: Vec<u8>) {
+        let mut free = self.free.borrow_mut();
+        if buffer.capacity() > 0 && buffer.capacity() <= KEPT_BYTES && free.len() < MAX_KEPT {
+            buffer.clear();
+            free.push(buffer);
+        }
+    }
+}
+
+/// The bytes of one client.
+pub(super) struct Inbox {
+    buffers: Rc<Buffers>,
+    bytes: Vec<u8>,
+    /// How many of them have been shown to the decoder.
+    seen: usize,
+    /// What this client adds to [`Buffers::held`].
+    charged: usize,
+}
+
+impl Inbox {
+    pub(super) fn new(buffers: Rc<Buffers>) -> Self {
+        Self {
+            buffers,
+            bytes: Vec::new(),
+            seen: 0,
+            charged: 0,
+        }
+    }
+
+    /// All bytes, the first request first.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The first request, which has this length.
+    pub(super) fn message_mut(&mut self, length: usize) -> &mut [u8] {
+        let length = length.min(self.bytes.len());
+        self.bytes.get_mut(..length).unwrap_or_default()
+    }
+
+    /// The bytes that have not been shown to the decoder.
+    pub(super) fn unseen(&self) -> &[u8] {
+        self.bytes.get(self.seen..).unwrap_or_default()
+    }
+
+    /// So many more have been shown.
+    pub(super) fn saw(&mut self, count: usize) {
+        self.seen += count;
+    }
+
+    /// How many have been shown.
+    pub(super) fn seen(&self) -> usize {
+        self.seen
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The first bytes have been dealt with.
+    pub(super) fn consume(&mut self, count: usize) {
+        let count = count.min(self.bytes.len());
+        self.seen = self.seen.saturating_sub(count);
+        if count == self.bytes.len() {
+            self.buffers.give_back(std::mem::take(&mut self.bytes));
+        } else {
+            self.bytes.drain(..count);
+        }
+        self.charge();
+    }
+
+    /// Reads what the client has sent, without waiting. 0 at its end.
+    pub(super) fn read(&mut self, client: &TcpStream) -> io::Result<usize> {
+        if self.bytes.capacity() == 0 {
+            self.bytes = self.buffers.take();
+        } else if self.bytes.len() == self.bytes.capacity() {
+            self.bytes.reserve(GROWTH_BYTES);
+        }
+        let read = client.try_read_buf(&mut self.bytes);
+        if self.bytes.is_empty() {
+            self.buffers.give_back(std::mem::take(&mut self.bytes));
+        }
+        self.charge();
+        read
+    }
+
+    /// True when the requests of this worker hold more than they may, this one's share among it.
+    pub(super) fn is_over_budget(&self) -> bool {
+        self.charged > 0 && self.buffers.held.get() > MAX_HELD_BYTES
+    }
+
+    fn charge(&mut self) {
+        let now = self.bytes.capacity().saturating_sub(KEPT_BYTES);
+        let others = self.buffers.held.get().saturating_sub(self.charged);
+        self.buffers.held.set(others + now);
+        self.charged = now;
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.buffers.give_back(std::mem::take(&mut self.bytes));
+        self.charge();
+    }
+}

@@ -1,0 +1,213 @@
+//! What other workers and the control thread have to say to a worker's pool.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::ClusterPool;
+use super::connection::Parcel;
+use super::keys::{Key, Share};
+use super::lanes::{Change, Lanes};
+use super::reason::CloseReason;
+use super::shared::{Kind, Message};
+use super::waiting::State;
+use crate::stats::Pool;
+use crate::upstream::EndpointId;
+
+impl Message {
+    /// Answers in place of a pool that is gone. A connection or a permit that it brings is given up.
+    pub fn refuse(self) {
+        if let Kind::Wanted { by, key, .. } = self.0 {
+            let look_again = true;
+            by.member.tell(Kind::Denied { key, look_again });
+        }
+    }
+}
+
+impl ClusterPool {
+    /// What another thread has to say to this worker's pool.
+    pub fn take(self: &Rc<Self>, message: Message) {
+        let mut state = self.state();
+        let state = &mut *state;
+        match message.0 {
+            Kind::Wanted { by, key, evict } => return self.wanted(state, &by, key, evict),
+            Kind::Denied { key, look_again } => {
+                self.answered(state, key);
+                state.publish_again(&self.member);
+                if look_again {
+                    self.look_for_free(state);
+                }
+                return;
+            }
+            Kind::Parcel(parcel) => self.received(state, parcel),
+            Kind::Permit { permit, answers } => {
+                if let Some(key) = answers {
+                    self.answered(state, key);
+                }
+                self.permit_free(state, permit);
+            }
+            Kind::TryAgain => {}
+            Kind::Changed => self.changed(state),
+            Kind::Retired(endpoint) => self.endpoint_retired(state, endpoint),
+        }
+        state.publish_again(&self.member);
+        self.look_for_free(state);
+    }
+
+    fn answered(&self, state: &mut Lanes, key: Key) {
+        if let Some(lane) = state.find(key).and_then(|lane| state.lanes.get_mut(lane)) {
+            lane.asked = false;
+        }
+    }
+
+    /// A connection of another worker.
+    fn received(self: &Rc<Self>, state: &mut Lanes, parcel: Parcel) {
+        let (endpoint, credential) = (Arc::clone(&parcel.key().endpoint), parcel.key().credential);
+        let (shared, stats) = (self.shared(), &self.stats);
+        let lane = state.lane(shared, &self.member, stats, &endpoint, credential);
+        self.answered(state, parcel.key().key());
+        match parcel.unpack() {
+            Ok(connection) => {
+                self.stats.inc(Pool::TAKEN_OVER);
+                self.come_back(state, lane, connection, true, Instant::now());
+                self.grow(state, lane);
+            }
+            Err((error, permit)) => {
+                tracing::warn!(cluster = %self.shared().name(), %error, "an upstream connection of another worker could not be taken over");
+                self.permit_free(state, permit);
+            }
+        }
+    }
+
+    /// Where a connection had to come from another worker one of this worker's own is opened, if
+    /// there are permits left: else a few connections would travel between the threads for ever.
+    fn grow(self: &Rc<Self>, state: &mut Lanes, lane: usize) {
+        let served = state
+            .lanes
+            .get(lane)
+            .is_some_and(|lane| lane.opening == 0 && lane.waiters.len() == 0);
+        if served && !state.winding_down && self.shared().has_permit() {
+            // It is for later: not to have it now is no harm.
+            let _ = self.begin_opening(state, lane, None);
+        }
+    }
+
+    fn changed(self: &Rc<Self>, state: &mut Lanes) {
+        if self.shared().is_paused() {
+            self.close_idle(state, CloseReason::Drained);
+        }
+        while self.shared().open() > self.shared().max_connections()
+            && let Some(lane) = state.least_used(None)
+        {
+            self.close_least_used(state, lane, CloseReason::ConfigChanged);
+        }
+    }
+
+    fn endpoint_retired(self: &Rc<Self>, state: &mut Lanes, endpoint: EndpointId) {
+        let lanes: Vec<usize> = state
+            .lanes
+            .iter()
+            .filter(|(_, lane)| lane.key.endpoint.id == endpoint)
+            .map(|(place, _)| place)
+            .collect();
+        for place in lanes {
+            self.close_retired(state, place);
+            while let Some(lane) = state.lanes.get(place)
+                && let Some(first) = state.waiters.first(&lane.waiters)
+                && lane.key.retired(first.generation).is_some()
+            {
+                let error = self.retired(&lane.key.endpoint.name);
+                self.settle_first(state, place, State::Failed(error));
+            }
+        }
+    }
+
+    fn close_retired(self: &Rc<Self>, state: &mut Lanes, place: usize) {
+        loop {
+            let Some(lane) = state.lanes.get_mut(place) else {
+                return;
+            };
+            let retired = lane.idle.iter().enumerate().find_map(|(index, idle)| {
+                Some((index, idle.facts.key.retired(idle.facts.generation)?))
+            });
+            let Some((index, reason)) = retired else {
+                return;
+            };
+            if let Some(connection) = lane.idle.remove(index) {
+                self.count(state, place, Change::Idle(-1));
+                let permit = self.close(state, place, connection, reason, false);
+                self.permit_free(state, permit);
+            }
+        }
+    }
+
+    /// Another worker's waiter could use an idle connection of this key, or the place of any.
+    pub(super) fn wanted(
+        self: &Rc<Self>,
+        state: &mut Lanes,
+        by: &Arc<Share>,
+        key: Key,
+        evict: bool,
+    ) {
+        let answer = match evict {
+            false => self.wanted_connection(state, by, key),
+            true => self.wanted_place(state, by, key),
+        };
+        if let Some(look_again) = answer {
+            by.member.tell(Kind::Denied { key, look_again });
+        }
+    }
+
+    /// `None` when it was sent, else whether there may be something elsewhere.
+    fn wanted_connection(
+        self: &Rc<Self>,
+        state: &mut Lanes,
+        by: &Arc<Share>,
+        key: Key,
+    ) -> Option<bool> {
+        let Some(lane) = state.find(key) else {
+            return Some(true);
+        };
+        let Some(ticket) = by.first.get().filter(|_| !self.shared().is_paused()) else {
+            // Served by now, or something is on its way: then it will look again by itself.
+            return Some(false);
+        };
+        if state
+            .lanes
+            .get(lane)
+            .is_none_or(|lane| lane.idle.is_empty())
+            || !by.first.claim(ticket)
+        {
+            return Some(true);
+        }
+        let Some(connection) = self.pop_idle(state, lane) else {
+            return Some(true);
+        };
+        self.send(state, lane, connection, &by.member);
+        None
+    }
+
+    /// The same for the place of an idle connection.
+    fn wanted_place(self: &Rc<Self>, state: &mut Lanes, by: &Arc<Share>, key: Key) -> Option<bool> {
+        let member = &by.member;
+        let Some(ticket) = member.first.get().filter(|_| !self.shared().is_paused()) else {
+            return Some(false);
+        };
+        if state.idle == 0 || self.shared().has_permit() {
+            return Some(true);
+        }
+        if !self.shared().may_connect() {
+            // It is told when there is a place among the openings.
+            return Some(false);
+        }
+        if !member.first.claim(ticket) {
+            return Some(true);
+        }
+        let Some(permit) = self.evict(state, None) else {
+            return Some(true);
+        };
+        let answers = Some(key);
+        member.tell(Kind::Permit { permit, answers });
+        None
+    }
+}

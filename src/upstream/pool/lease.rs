@@ -1,0 +1,125 @@
+//! A lease: one connection, for one operation, for nobody else.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::net::TcpStream;
+
+use super::ClusterPool;
+use super::connection::Connection;
+use super::reason::CloseReason;
+use crate::config::MongoCompressor;
+use crate::upstream::Endpoint;
+
+/// A connection that is lent. Only [`Self::checkin`] puts it back; a lease that is dropped closes
+/// its connection, since nobody has said that it is between two messages.
+pub struct Lease {
+    // First: when a lease is dropped, its socket is closed before the pool hears of it.
+    connection: Connection,
+    loan: Loan,
+}
+
+/// What the pool has to be told of when the lease ends.
+struct Loan {
+    /// `None` when the pool knows.
+    pool: Option<Rc<ClusterPool>>,
+    lane: usize,
+    since: Instant,
+    opened: Instant,
+    reused: bool,
+}
+
+impl Lease {
+    pub(super) fn new(
+        pool: &Rc<ClusterPool>,
+        connection: Connection,
+        lane: usize,
+        since: Instant,
+        reused: bool,
+    ) -> Self {
+        Self {
+            loan: Loan {
+                pool: Some(Rc::clone(pool)),
+                lane,
+                since,
+                opened: connection.facts.since,
+                reused,
+            },
+            connection,
+        }
+    }
+
+    /// The socket, between two messages when it is lent.
+    pub fn stream(&mut self) -> &mut TcpStream {
+        &mut self.connection.stream
+    }
+
+    /// What it is connected to.
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.connection.facts.key.endpoint
+    }
+
+    /// The `maxWireVersion` the server gave when the connection was opened.
+    pub fn max_wire(&self) -> i32 {
+        self.connection.facts.max_wire
+    }
+
+    /// The compressor that was agreed on when the connection was opened.
+    pub fn compressor(&self) -> Option<MongoCompressor> {
+        self.connection.facts.compressor
+    }
+
+    /// When the lease began.
+    pub fn since(&self) -> Instant {
+        self.loan.since
+    }
+
+    /// When the connection was opened.
+    pub fn opened(&self) -> Instant {
+        self.loan.opened
+    }
+
+    /// True when the connection has served before: if it fails before a byte of the reply came, the
+    /// server may have closed it just as it was lent.
+    pub fn is_reused(&self) -> bool {
+        self.loan.reused
+    }
+
+    /// Counts bytes that moved on it: from the server, and to it.
+    pub fn moved(&mut self, received: u64, sent: u64) {
+        let facts = &mut self.connection.facts;
+        facts.received = facts.received.saturating_add(received);
+        facts.sent = facts.sent.saturating_add(sent);
+    }
+
+    /// Gives the connection back: the whole reply was read, nothing more will come.
+    pub fn checkin(self, now: Instant) {
+        let Self {
+            connection,
+            mut loan,
+        } = self;
+        if let Some(pool) = loan.pool.take() {
+            pool.checkin(loan.lane, connection, loan.since, now);
+        }
+    }
+
+    /// Closes the connection.
+    pub fn discard(self, reason: CloseReason) {
+        let Self {
+            connection,
+            mut loan,
+        } = self;
+        if let Some(pool) = loan.pool.take() {
+            pool.discard(loan.lane, connection, loan.since, reason);
+        }
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.take() {
+            pool.abandoned(self.lane, self.opened, self.since);
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Tests of the pool: real sockets, an opener that is told what to do.
+
+mod across;
+mod basics;
+mod stress;
+mod support;
