@@ -160,19 +160,12 @@ impl ClusterPool {
     }
 
     /// A lease was dropped; its connection is closed and its permit given back already.
-    pub(super) fn abandoned(self: &Rc<Self>, lane: usize, opened: Instant, since: Instant) {
+    pub(super) fn abandoned(self: &Rc<Self>, lane: usize, since: Instant, ended: &Ended) {
         let mut state = self.state();
         self.count(&mut state, lane, Change::Active(-1));
         self.stats.used(since.elapsed());
         if let Some(lane) = state.lanes.get(lane) {
-            let ended = Ended {
-                reason: CloseReason::Abandoned,
-                in_use: true,
-                length: opened.elapsed(),
-                received: 0,
-                sent: 0,
-            };
-            self.stats.closed(&lane.endpoint_stats, &ended);
+            self.stats.closed(&lane.endpoint_stats, ended);
         }
         if self.shared.waiting() > 0
             && let Some(permit) = self.shared.permit()

@@ -113,7 +113,8 @@ impl ClusterPool {
             Ok(()) => true,
             Err((NotBegun::NoPermit, _)) => {
                 let room = self.make_room(state, lane);
-                if !room {
+                // Where no place among the openings is free, a place in the pool is of no use yet.
+                if !room && self.shared().may_connect() {
                     self.ask(state, lane, true);
                 }
                 room

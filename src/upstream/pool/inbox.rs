@@ -9,7 +9,7 @@ use super::connection::Parcel;
 use super::keys::{Key, Share};
 use super::lanes::{Change, Lanes};
 use super::reason::CloseReason;
-use super::shared::{Kind, Message};
+use super::shared::{Kind, Member, Message};
 use super::waiting::State;
 use crate::stats::Pool;
 use crate::upstream::EndpointId;
@@ -18,8 +18,7 @@ impl Message {
     /// Answers in place of a pool that is gone. A connection or a permit that it brings is given up.
     pub fn refuse(self) {
         if let Kind::Wanted { by, key, .. } = self.0 {
-            let look_again = true;
-            by.member.tell(Kind::Denied { key, look_again });
+            by.member.tell(Kind::Denied { key });
         }
     }
 }
@@ -31,14 +30,7 @@ impl ClusterPool {
         let state = &mut *state;
         match message.0 {
             Kind::Wanted { by, key, evict } => return self.wanted(state, &by, key, evict),
-            Kind::Denied { key, look_again } => {
-                self.answered(state, key);
-                state.publish_again(&self.member);
-                if look_again {
-                    self.look_for_free(state);
-                }
-                return;
-            }
+            Kind::Denied { key } => self.answered(state, key),
             Kind::Parcel(parcel) => self.received(state, parcel),
             Kind::Permit { permit, answers } => {
                 if let Some(key) = answers {
@@ -141,73 +133,45 @@ impl ClusterPool {
         }
     }
 
-    /// Another worker's waiter could use an idle connection of this key, or the place of any.
-    pub(super) fn wanted(
-        self: &Rc<Self>,
-        state: &mut Lanes,
-        by: &Arc<Share>,
-        key: Key,
-        evict: bool,
-    ) {
-        let answer = match evict {
-            false => self.wanted_connection(state, by, key),
-            true => self.wanted_place(state, by, key),
+    /// Another worker's waiter could use an idle connection of this key, or the place of any. It is
+    /// answered in any case: until then, whoever comes there waits for the answer.
+    fn wanted(self: &Rc<Self>, state: &mut Lanes, by: &Arc<Share>, key: Key, evict: bool) {
+        let given = match evict {
+            false => self.give_connection(state, by, key),
+            true => self.give_place(state, &by.member, key),
         };
-        if let Some(look_again) = answer {
-            by.member.tell(Kind::Denied { key, look_again });
+        if given.is_none() {
+            by.member.tell(Kind::Denied { key });
         }
     }
 
-    /// `None` when it was sent, else whether there may be something elsewhere.
-    fn wanted_connection(
+    fn give_connection(
         self: &Rc<Self>,
         state: &mut Lanes,
         by: &Arc<Share>,
         key: Key,
-    ) -> Option<bool> {
-        let Some(lane) = state.find(key) else {
-            return Some(true);
-        };
-        let Some(ticket) = by.first.get().filter(|_| !self.shared().is_paused()) else {
-            // Served by now, or something is on its way: then it will look again by itself.
-            return Some(false);
-        };
-        if state
-            .lanes
-            .get(lane)
-            .is_none_or(|lane| lane.idle.is_empty())
-            || !by.first.claim(ticket)
-        {
-            return Some(true);
+    ) -> Option<()> {
+        let lane = state.find(key)?;
+        // Unless it was served by now, or something is on its way.
+        let ticket = by.first.get().filter(|_| !self.shared().is_paused())?;
+        let has_some = !state.lanes.get(lane)?.idle.is_empty();
+        if !has_some || !by.first.claim(ticket) {
+            return None;
         }
-        let Some(connection) = self.pop_idle(state, lane) else {
-            return Some(true);
-        };
+        let connection = self.pop_idle(state, lane)?;
         self.send(state, lane, connection, &by.member);
-        None
+        Some(())
     }
 
-    /// The same for the place of an idle connection.
-    fn wanted_place(self: &Rc<Self>, state: &mut Lanes, by: &Arc<Share>, key: Key) -> Option<bool> {
-        let member = &by.member;
-        let Some(ticket) = member.first.get().filter(|_| !self.shared().is_paused()) else {
-            return Some(false);
-        };
-        if state.idle == 0 || self.shared().has_permit() {
-            return Some(true);
+    fn give_place(&self, state: &mut Lanes, to: &Arc<Member>, key: Key) -> Option<()> {
+        let ticket = to.first.get().filter(|_| !self.shared().is_paused())?;
+        let needed = !self.shared().has_permit() && self.shared().may_connect();
+        if state.idle == 0 || !needed || !to.first.claim(ticket) {
+            return None;
         }
-        if !self.shared().may_connect() {
-            // It is told when there is a place among the openings.
-            return Some(false);
-        }
-        if !member.first.claim(ticket) {
-            return Some(true);
-        }
-        let Some(permit) = self.evict(state, None) else {
-            return Some(true);
-        };
+        let permit = self.evict(state, None)?;
         let answers = Some(key);
-        member.tell(Kind::Permit { permit, answers });
-        None
+        to.tell(Kind::Permit { permit, answers });
+        Some(())
     }
 }

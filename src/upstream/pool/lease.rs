@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use super::ClusterPool;
 use super::connection::Connection;
 use super::reason::CloseReason;
+use super::stats::Ended;
 use crate::config::MongoCompressor;
 use crate::upstream::Endpoint;
 
@@ -28,6 +29,9 @@ struct Loan {
     since: Instant,
     opened: Instant,
     reused: bool,
+    /// Of the connection's whole life.
+    received: u64,
+    sent: u64,
 }
 
 impl Lease {
@@ -45,6 +49,8 @@ impl Lease {
                 since,
                 opened: connection.facts.since,
                 reused,
+                received: connection.facts.received,
+                sent: connection.facts.sent,
             },
             connection,
         }
@@ -88,38 +94,49 @@ impl Lease {
 
     /// Counts bytes that moved on it: from the server, and to it.
     pub fn moved(&mut self, received: u64, sent: u64) {
-        let facts = &mut self.connection.facts;
-        facts.received = facts.received.saturating_add(received);
-        facts.sent = facts.sent.saturating_add(sent);
+        self.loan.received = self.loan.received.saturating_add(received);
+        self.loan.sent = self.loan.sent.saturating_add(sent);
     }
 
     /// Gives the connection back: the whole reply was read, nothing more will come.
     pub fn checkin(self, now: Instant) {
-        let Self {
-            connection,
-            mut loan,
-        } = self;
-        if let Some(pool) = loan.pool.take() {
-            pool.checkin(loan.lane, connection, loan.since, now);
+        let (since, lane) = (self.loan.since, self.loan.lane);
+        if let Some((pool, connection)) = self.end() {
+            pool.checkin(lane, connection, since, now);
         }
     }
 
     /// Closes the connection.
     pub fn discard(self, reason: CloseReason) {
+        let (since, lane) = (self.loan.since, self.loan.lane);
+        if let Some((pool, connection)) = self.end() {
+            pool.discard(lane, connection, since, reason);
+        }
+    }
+
+    /// The connection, which the pool is told of by the caller.
+    fn end(self) -> Option<(Rc<ClusterPool>, Connection)> {
         let Self {
-            connection,
+            mut connection,
             mut loan,
         } = self;
-        if let Some(pool) = loan.pool.take() {
-            pool.discard(loan.lane, connection, loan.since, reason);
-        }
+        connection.facts.received = loan.received;
+        connection.facts.sent = loan.sent;
+        Some((loan.pool.take()?, connection))
     }
 }
 
 impl Drop for Loan {
     fn drop(&mut self) {
         if let Some(pool) = self.pool.take() {
-            pool.abandoned(self.lane, self.opened, self.since);
+            let ended = Ended {
+                reason: CloseReason::Abandoned,
+                in_use: true,
+                length: self.opened.elapsed(),
+                received: self.received,
+                sent: self.sent,
+            };
+            pool.abandoned(self.lane, self.since, &ended);
         }
     }
 }

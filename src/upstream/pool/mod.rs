@@ -105,7 +105,7 @@ pub enum CheckoutError {
     },
     /// None came back in time.
     #[error(
-        "cluster `{cluster}`: no connection became free within {} ms; all of {limit} are in use",
+        "cluster `{cluster}`: no connection became free within {} ms, and there may be no more than {limit}",
         waited.as_millis()
     )]
     TimedOut {

@@ -83,8 +83,8 @@ pub(super) enum Kind {
         key: Key,
         evict: bool,
     },
-    /// What was wanted is not given; `look_again` where somebody else may have some.
-    Denied { key: Key, look_again: bool },
+    /// What was wanted is not given: look again.
+    Denied { key: Key },
     /// A connection for the one who waits.
     Parcel(Parcel),
     /// A permit for the one who waits; it may be the answer to what was wanted.

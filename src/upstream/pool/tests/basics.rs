@@ -576,3 +576,59 @@ fn a_pool_that_winds_down_keeps_nothing_but_serves_who_still_comes() {
         assert!(pool.is_empty());
     });
 }
+
+#[test]
+fn what_happened_is_counted_by_reason() {
+    on_worker(async {
+        let (server, mut cluster) = (Server::start(), Cluster::new(config(1), Dialler::default()));
+        let pool = join(&cluster.shared, &cluster.aggregator.own_shard());
+        let mut lease = checkout(&pool, &server.endpoint).await;
+        lease.moved(3, 5);
+        let soon = deadline(Duration::from_millis(1));
+        let late = pool.checkout(&server.endpoint, 0, Instant::now(), soon);
+        assert!(late.await.is_err());
+        lease.checkin(Instant::now());
+        let mut lease = checkout(&pool, &server.endpoint).await;
+        lease.moved(4, 6);
+        drop(lease);
+        let mut lease = checkout(&pool, &server.endpoint).await;
+        lease.moved(1, 1);
+        lease.discard(CloseReason::UpstreamError);
+        cluster.dialler.fails.store(true, Ordering::SeqCst);
+        assert!(waiting(&pool, &server.endpoint, 0).await.unwrap().is_err());
+        let by_endpoint = format!("endpoint.{}", server.endpoint.name);
+        for (name, value) in [
+            ("pool.checkouts", 3),
+            ("pool.reused", 1),
+            ("pool.wait_timeout", 1),
+            ("pool.open_failed", 1),
+            ("pool.opened.demand.total", 2),
+            ("pool.closed.abandoned.total", 1),
+            ("pool.closed.upstream_error.total", 1),
+            ("upstream_cx_total", 2),
+            ("upstream_cx_active", 0),
+            ("upstream_cx_destroy", 2),
+            ("upstream_cx_destroy_local", 1),
+            ("upstream_cx_destroy_remote", 1),
+            ("upstream_cx_destroy_with_active_rq", 2),
+            ("upstream_cx_connect_fail", 1),
+            ("upstream_cx_rx_bytes_total", 8),
+            ("upstream_cx_tx_bytes_total", 12),
+        ] {
+            assert_eq!(cluster.stat(name).await, value, "{name}");
+        }
+        let shown = cluster.text().await;
+        for line in [
+            format!("cluster.orders.{by_endpoint}.cx_total: 2"),
+            format!("cluster.orders.{by_endpoint}.cx_connect_fail: 1"),
+        ] {
+            assert!(shown.contains(&line), "{line} is not in\n{shown}");
+        }
+        cluster.aggregator.rotate();
+        let shown = cluster.text().await;
+        for histogram in ["wait_time_ms", "use_time_ms", "connect_time_ms"] {
+            let line = format!("cluster.orders.pool.{histogram}: P0(");
+            assert!(shown.contains(&line), "{line} is not in\n{shown}");
+        }
+    });
+}

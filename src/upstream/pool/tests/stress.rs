@@ -261,9 +261,38 @@ async fn client(pool: Rc<ClusterPool>, round: Arc<Round>, mut random: Random, op
             Err(CheckoutError::QueueFull { .. } | CheckoutError::Retired { .. }) => {
                 yield_now().await;
             }
-            Err(error) => panic!("seed {}: {error}", round.seed),
+            Err(error) => panic!("seed {}: {error}\n{}", round.seed, describe(&pool)),
         }
     }
+}
+
+/// What this worker thinks, for whoever has to find out why somebody was forgotten.
+fn describe(pool: &ClusterPool) -> String {
+    let mut text = format!("{:?}\n", pool.shared().snapshot(Instant::now()));
+    let state = pool.state();
+    text += &format!(
+        "published here {:?}, idle here {}\n",
+        state.published, state.idle
+    );
+    for (place, lane) in &state.lanes {
+        let (key, asked, on_hold) = (&lane.key, lane.asked, lane.on_hold);
+        let (waiting, opening) = (lane.waiters.len(), lane.opening);
+        let published = lane.share.first.get();
+        text += &format!(
+            "lane {place} {}#{}: waiting {waiting}, opening {opening}, asked {asked}, on hold {on_hold}, published {published:?}, failing {}\n",
+            key.endpoint.name,
+            key.credential,
+            key.is_failing()
+        );
+    }
+    for member in pool.shared().members().iter() {
+        text += &format!(
+            "a worker: first {:?}, idle {}\n",
+            member.first.get(),
+            member.idle()
+        );
+    }
+    text
 }
 
 /// One operation on a lease that nobody else may have.

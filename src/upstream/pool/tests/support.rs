@@ -274,24 +274,27 @@ impl Cluster {
         });
     }
 
+    /// The statistics page.
+    pub(super) async fn text(&mut self) -> String {
+        self.aggregator.refresh().await;
+        render::text(&self.aggregator, &Filter::default())
+    }
+
     /// A number of the statistics page; 0 where it is not shown.
     pub(super) async fn stat(&mut self, name: &str) -> i64 {
-        self.aggregator.refresh().await;
-        let text = render::text(&self.aggregator, &Filter::default());
-        text.lines()
-            .filter_map(|line| line.split_once(": "))
-            .filter(|(dotted, _)| *dotted == format!("cluster.orders.{name}"))
-            .map(|(_, value)| value.parse::<i64>().unwrap())
-            .sum()
+        self.sum(|dotted| dotted == name).await
     }
 
     /// The sum of the counters that begin like this.
     pub(super) async fn stats(&mut self, prefix: &str) -> i64 {
-        self.aggregator.refresh().await;
-        let text = render::text(&self.aggregator, &Filter::default());
+        self.sum(|dotted| dotted.starts_with(prefix)).await
+    }
+
+    async fn sum(&mut self, is_meant: impl Fn(&str) -> bool) -> i64 {
+        let text = self.text().await;
         text.lines()
-            .filter_map(|line| line.split_once(": "))
-            .filter(|(dotted, _)| dotted.starts_with(&format!("cluster.orders.{prefix}")))
+            .filter_map(|line| line.strip_prefix("cluster.orders.")?.split_once(": "))
+            .filter(|(dotted, _)| is_meant(dotted))
             .map(|(_, value)| value.parse::<i64>().unwrap())
             .sum()
     }
