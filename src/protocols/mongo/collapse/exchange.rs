@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::rawdoc;
 use narrows_parsers::mongo::{Compressor, inflate_message};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -260,16 +261,16 @@ impl Session<'_> {
         upstream: &mut TcpStream,
         cx: &mut Context<'_>,
     ) -> Poll<Result<usize, Went>> {
-        while let Poll::Ready(ready) = upstream.poll_read_ready(cx) {
-            if ready.is_err() {
-                return Poll::Ready(Err(Went::Lost));
-            }
-            match upstream.try_read(&mut self.scratch.borrow_mut()) {
-                Ok(0) => return Poll::Ready(Err(Went::Lost)),
-                Ok(count) => return Poll::Ready(Ok(count)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return Poll::Ready(Err(Went::Lost)),
-            }
+        let read = {
+            let mut scratch = self.scratch.borrow_mut();
+            let mut read = ReadBuf::new(&mut scratch);
+            let polled = Pin::new(upstream).poll_read(cx, &mut read);
+            polled.map(|done| done.map(|()| read.filled().len()))
+        };
+        match read {
+            Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Went::Lost)),
+            Poll::Ready(Ok(count)) => return Poll::Ready(Ok(count)),
+            Poll::Pending => {}
         }
         if self.handle.verdict(cx) == Verdict::Abort {
             return Poll::Ready(Err(End::by_us(CloseReason::Aborted).into()));

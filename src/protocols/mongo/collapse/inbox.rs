@@ -2,10 +2,7 @@
 //! when all of them have been dealt with, so that an idle client has none.
 
 use std::cell::{Cell, RefCell};
-use std::io;
 use std::rc::Rc;
-
-use tokio::net::TcpStream;
 
 /// Size of a buffer that is kept for the next client: most requests are smaller, and 16 KiB is what is read at once.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -15,9 +12,6 @@ const KEPT_BYTES: usize = 64 * 1024;
 
 /// Buffers that a worker keeps while nobody needs them: 4 MiB.
 const MAX_KEPT: usize = 256;
-
-/// Room that is made for the next read into a request that does not fit.
-const GROWTH_BYTES: usize = 64 * 1024;
 
 /// Bytes that the requests of one worker may hold beyond [`KEPT_BYTES`] each: five of the largest messages. Without a bound, clients
 /// could have the proxy hold 48 MB each.
@@ -107,19 +101,13 @@ impl Inbox {
         self.charge();
     }
 
-    /// Reads what the client has sent, without waiting. 0 at its end.
-    pub(super) fn read(&mut self, client: &TcpStream) -> io::Result<usize> {
+    /// Adds what the client has sent.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
         if self.bytes.capacity() == 0 {
             self.bytes = self.buffers.take();
-        } else if self.bytes.len() == self.bytes.capacity() {
-            self.bytes.reserve(GROWTH_BYTES);
         }
-        let read = client.try_read_buf(&mut self.bytes);
-        if self.bytes.is_empty() {
-            self.buffers.give_back(std::mem::take(&mut self.bytes));
-        }
+        self.bytes.extend_from_slice(bytes);
         self.charge();
-        read
     }
 
     /// True when the requests of this worker hold more than they may, this one's share among it.

@@ -128,13 +128,18 @@ impl Session<'_> {
         let most = pool.shared().policy().config.wait_timeout;
         let patience = patience.map_or(most, |time| time.min(most));
         let deadline = tokio::time::Instant::from_std(now + patience);
-        let mut changed = servers.changed();
+        // Most wait for a connection, not for a server: changes are listened to when there is a reason.
+        let mut changed = None;
         loop {
-            changed.borrow_and_update();
-            let endpoint = match self.place(operation, routed, now) {
-                Ok(Some(endpoint)) => endpoint,
-                Err(refusal) => return Ok(Err(refusal)),
-                Ok(None) => {
+            let endpoint = match (self.place(operation, routed, now), &mut changed) {
+                (Ok(Some(endpoint)), _) => endpoint,
+                (Err(refusal), _) => return Ok(Err(refusal)),
+                // What changed before this is seen by looking again.
+                (Ok(None), None) => {
+                    changed = Some(servers.changed());
+                    continue;
+                }
+                (Ok(None), Some(changed)) => {
                     servers.request_checks();
                     tokio::select! {
                         _ = changed.changed() => continue,
@@ -174,6 +179,10 @@ impl Session<'_> {
                     if !others {
                         return Ok(Err(Refusal::CannotConnect { why }));
                     }
+                    let Some(changed) = &mut changed else {
+                        changed = Some(servers.changed());
+                        continue;
+                    };
                     tokio::select! {
                         _ = changed.changed() => {}
                         () = tokio::time::sleep_until(deadline) => {

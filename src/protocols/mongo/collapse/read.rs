@@ -1,10 +1,11 @@
 //! accept → decode: the next request of a client, as it comes.
 
 use std::future::poll_fn;
-use std::io;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use narrows_parsers::mongo::{RequestDecoder, Step, inflate_message};
+use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::inbox::Inbox;
@@ -12,6 +13,7 @@ use super::operation::{Operation, Who};
 use super::{End, Session};
 use crate::exchange::CloseReason;
 use crate::listener::sessions::Verdict;
+use crate::protocols::relay::Scratch;
 
 /// A request that is larger is passed on as it comes, when nothing speaks against it: as much as is read at once in tap mode.
 const STREAM_BYTES: usize = 64 * 1024;
@@ -139,7 +141,12 @@ impl Session<'_> {
                 }
                 Verdict::Drain | Verdict::Go => {}
             }
-            let read = ready!(poll_read(&self.client, &mut self.inbox, cx));
+            let read = ready!(poll_read(
+                &mut self.client,
+                &self.scratch,
+                &mut self.inbox,
+                cx
+            ));
             Poll::Ready(read.map(|count| {
                 self.received += count as u64;
                 self.handle.touch();
@@ -151,7 +158,12 @@ impl Session<'_> {
     /// Ready when the client has left while its operation is under way. What it sends meanwhile is kept.
     pub(super) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         while self.inbox.unseen().len() < READ_AHEAD_BYTES {
-            match ready!(poll_read(&self.client, &mut self.inbox, cx)) {
+            match ready!(poll_read(
+                &mut self.client,
+                &self.scratch,
+                &mut self.inbox,
+                cx
+            )) {
                 Ok(count) => self.received += count as u64,
                 Err(end) => return Poll::Ready(end),
             }
@@ -170,18 +182,23 @@ impl Session<'_> {
 }
 
 /// Reads some bytes; an end of the stream is an end of the session, for no driver closes one half of its connection only.
+///
+/// The worker's scratch buffer has room for more than what has come: tokio then knows that there is no more, and asks the system no
+/// second time.
 fn poll_read(
-    client: &TcpStream,
+    client: &mut TcpStream,
+    scratch: &Scratch,
     inbox: &mut Inbox,
     cx: &mut Context<'_>,
 ) -> Poll<Result<usize, End>> {
-    loop {
-        ready!(client.poll_read_ready(cx)).map_err(|_| End::CLIENT_RESET)?;
-        match inbox.read(client) {
-            Ok(0) => return Poll::Ready(Err(End::CLIENT_FINISHED)),
-            Ok(count) => return Poll::Ready(Ok(count)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => return Poll::Ready(Err(End::CLIENT_RESET)),
+    let mut scratch = scratch.borrow_mut();
+    let mut read = ReadBuf::new(&mut scratch);
+    ready!(Pin::new(client).poll_read(cx, &mut read)).map_err(|_| End::CLIENT_RESET)?;
+    match read.filled() {
+        [] => Poll::Ready(Err(End::CLIENT_FINISHED)),
+        bytes => {
+            inbox.push(bytes);
+            Poll::Ready(Ok(bytes.len()))
         }
     }
 }
