@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -82,14 +83,14 @@ impl Session<'_> {
                 Err(Unlent::Refused(refusal)) => return self.refuse(operation, refusal).await,
                 Err(Unlent::NothingHappened) => return self.answer_nothing(operation).await,
             };
-            let endpoint = Rc::from(lent.lease.endpoint().name.as_str());
+            let endpoint = Arc::clone(lent.lease.endpoint());
             match self.exchange(operation, lent).await {
                 Went::Well => return Ok(()),
                 Went::NotSent => {}
-                Went::Lost => return self.refuse(operation, lost(&endpoint)).await,
+                Went::Lost => return self.refuse(operation, lost(&endpoint.name)).await,
                 Went::LostInReply => return Err(End::by_us(CloseReason::UpstreamReset)),
                 Went::Misfit(why) => {
-                    tracing::error!(cluster = %self.listener.cluster.name, %endpoint, why, "a reply does not fit its request; both connections are closed");
+                    tracing::error!(cluster = %self.listener.cluster.name, endpoint = %endpoint.name, why, "a reply does not fit its request; both connections are closed");
                     return Err(End::by_us(CloseReason::UpstreamReset));
                 }
                 Went::ClientEnded(end) => return Err(end),
@@ -320,7 +321,7 @@ impl Session<'_> {
         let endpoint = {
             let deployment = self.listener.servers.now();
             let member = deployment.member(endpoint);
-            member.map(|member| std::sync::Arc::clone(&member.endpoint))
+            member.map(|member| Arc::clone(&member.endpoint))
         };
         let Some(endpoint) = endpoint else {
             return Ok(None);

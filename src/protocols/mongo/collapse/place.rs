@@ -73,23 +73,19 @@ impl Session<'_> {
             (Some(_), _) => (Instant::now(), None),
             (None, time) => (now, time),
         };
-        let found = match self.place(operation, routed, now) {
-            Ok(Some(endpoint)) => {
-                let credential = self.identity.credential();
-                match self
-                    .listener
-                    .pool
-                    .try_checkout(endpoint.id, credential, now)
-                {
-                    Some(lease) => Ok((lease, endpoint)),
-                    // Waiting has a large state that a session should not carry around.
-                    None => {
-                        Box::pin(self.wait_to_be_lent(operation, routed, now, patience)).await?
-                    }
-                }
+        let placed = self.place(operation, routed, now);
+        let at_once = placed.as_ref().ok().and_then(Option::as_ref);
+        let credential = self.identity.credential();
+        let pool = &self.listener.pool;
+        let at_once = at_once.and_then(|at| pool.try_checkout(at.id, credential, now));
+        let found = match (placed, at_once) {
+            (Ok(Some(endpoint)), Some(lease)) => Ok((lease, endpoint)),
+            (Err(refusal), _) => Err(refusal),
+            // Waiting has a large state that a session should not carry around.
+            (Ok(placed), _) => {
+                let waiting = self.wait_to_be_lent(operation, routed, placed, now, patience);
+                Box::pin(waiting).await?
             }
-            Ok(None) => Box::pin(self.wait_to_be_lent(operation, routed, now, patience)).await?,
-            Err(refusal) => Err(refusal),
         };
         Ok(match found {
             Ok((lease, endpoint)) => {
@@ -120,6 +116,7 @@ impl Session<'_> {
         &mut self,
         operation: &Operation,
         routed: Routed,
+        mut placed: Option<Arc<Endpoint>>,
         now: Instant,
         patience: Option<Duration>,
     ) -> Result<Result<(Lease, Arc<Endpoint>), Refusal>, End> {
@@ -131,7 +128,11 @@ impl Session<'_> {
         // Most wait for a connection, not for a server: changes are listened to when there is a reason.
         let mut changed = None;
         loop {
-            let endpoint = match (self.place(operation, routed, now), &mut changed) {
+            let place = match placed.take() {
+                Some(endpoint) => Ok(Some(endpoint)),
+                None => self.place(operation, routed, now),
+            };
+            let endpoint = match (place, &mut changed) {
                 (Ok(Some(endpoint)), _) => endpoint,
                 (Err(refusal), _) => return Ok(Err(refusal)),
                 // What changed before this is seen by looking again.
@@ -153,6 +154,7 @@ impl Session<'_> {
             let credential = self.identity.credential();
             let checkout = pool.checkout(&endpoint, credential, now, deadline);
             let lent = tokio::select! {
+                biased;
                 lent = checkout => lent,
                 end = self.left() => return Err(end),
             };
