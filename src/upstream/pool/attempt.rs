@@ -12,7 +12,7 @@ use super::keys::{KeyOpening, KeyState};
 use super::lanes::{Change, Lanes};
 use super::opening::{OpenError, Opened};
 use super::reason::OpenReason;
-use super::shared::{Connecting, Permit};
+use super::shared::{Connecting, Permit, Room};
 use super::waiting::State;
 
 /// How often a lane looks whether it may open a connection, while another worker makes the one
@@ -51,52 +51,45 @@ struct Taken {
 }
 
 impl ClusterPool {
-    /// Begins to open a connection for the waiters of a lane, with that permit or another one.
+    /// Begins to open a connection for the waiters of a lane, in that room or another.
     pub(super) fn begin_opening(
         self: &Rc<Self>,
         state: &mut Lanes,
         lane: usize,
-        permit: Option<Permit>,
-    ) -> Result<(), (NotBegun, Option<Permit>)> {
-        self.begin(state, lane, permit, OpenReason::Demand)
+        room: Option<Room>,
+    ) -> Result<(), (NotBegun, Option<Room>)> {
+        self.begin(state, lane, room, OpenReason::Demand)
     }
 
     pub(super) fn begin(
         self: &Rc<Self>,
         state: &mut Lanes,
         lane: usize,
-        permit: Option<Permit>,
+        room: Option<Room>,
         reason: OpenReason,
-    ) -> Result<(), (NotBegun, Option<Permit>)> {
+    ) -> Result<(), (NotBegun, Option<Room>)> {
         let now = Instant::now();
-        let Some(at) = state.lanes.get(lane).filter(|_| !self.shared().is_paused()) else {
-            return Err((NotBegun::Paused, permit));
+        let at = state.lanes.get(lane);
+        let Some(at) = at.filter(|_| !self.shared().is_paused()) else {
+            return Err((NotBegun::Paused, room));
         };
         let key = Arc::clone(&at.key);
         if at.on_hold {
-            return Err((NotBegun::Failing, permit));
+            return Err((NotBegun::Failing, room));
         }
         if let Some((until, _)) = key.refusal(now) {
             self.hold(state, lane, until);
-            return Err((NotBegun::Failing, permit));
+            return Err((NotBegun::Failing, room));
         }
         // Looked at first, so that places among the openings are hardly ever taken in vain.
-        if permit.is_none() && !self.shared().has_permit() {
+        if room.is_none() && !self.shared().has_permit() {
             return Err((NotBegun::NoPermit, None));
         }
         let Some(place) = key.begin_opening() else {
             self.hold(state, lane, now + PROBE_INTERVAL);
-            return Err((NotBegun::Failing, permit));
+            return Err((NotBegun::Failing, room));
         };
-        let Some(connecting) = self.shared().begin_connecting() else {
-            return Err((NotBegun::Busy, permit));
-        };
-        let Some(permit) = permit.or_else(|| self.shared().permit()) else {
-            drop(connecting);
-            // Somebody may just have found no place because of this one.
-            self.spare(None);
-            return Err((NotBegun::NoPermit, None));
-        };
+        let (permit, connecting) = self.complete(room)?;
         self.count(state, lane, Change::Opening(1));
         state.publish(lane, &self.member);
         let attempt = Attempt {
@@ -114,6 +107,29 @@ impl ClusterPool {
         };
         tokio::task::spawn_local(attempt.run());
         Ok(())
+    }
+
+    /// Room with both of its parts.
+    fn complete(
+        &self,
+        room: Option<Room>,
+    ) -> Result<(Permit, Connecting), (NotBegun, Option<Room>)> {
+        let (permit, connecting) = match room {
+            Some(room) => (Some(room.permit), room.connecting),
+            None => (None, None),
+        };
+        let Some(connecting) = connecting.or_else(|| self.shared().begin_connecting()) else {
+            return Err((NotBegun::Busy, permit.map(Room::from)));
+        };
+        match permit.or_else(|| self.shared().permit()) {
+            Some(permit) => Ok((permit, connecting)),
+            None => {
+                drop(connecting);
+                // Somebody may just have found no place because of this one.
+                self.spare(None);
+                Err((NotBegun::NoPermit, None))
+            }
+        }
     }
 
     /// No opening begins in a lane until then: its waiters claim no permit, and wait for what comes
@@ -199,7 +215,7 @@ impl Attempt {
             let error = pool.open_error(error);
             pool.settle_first(state, lane, State::Failed(error));
         }
-        pool.permit_free(state, taken.permit);
+        pool.room_free(state, taken.permit);
     }
 }
 

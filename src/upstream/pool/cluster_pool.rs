@@ -156,7 +156,7 @@ impl ClusterPool {
         self.count(&mut state, lane, Change::Active(-1));
         self.stats.used(since.elapsed());
         let permit = self.close(&mut state, lane, connection, reason, true);
-        self.permit_free(&mut state, permit);
+        self.room_free(&mut state, permit);
     }
 
     /// A lease was dropped; its connection is closed and its permit given back already.
@@ -170,7 +170,7 @@ impl ClusterPool {
         if self.shared.waiting() > 0
             && let Some(permit) = self.shared.permit()
         {
-            self.permit_free(&mut state, permit);
+            self.room_free(&mut state, permit);
         }
     }
 
@@ -183,11 +183,11 @@ impl ClusterPool {
                 return Some(connection);
             };
             let permit = self.close(state, lane, connection, fault, false);
-            self.permit_free(state, permit);
+            self.room_free(state, permit);
         }
     }
 
-    /// Closes a connection. The caller passes its permit on, with [`Self::permit_free`].
+    /// Closes a connection. The caller passes its permit on, with [`Self::room_free`].
     pub(super) fn close(
         &self,
         state: &mut Lanes,
@@ -227,7 +227,7 @@ impl ClusterPool {
         if let Some(connection) = idle.and_then(|idle| idle.pop_front()) {
             self.count(state, lane, Change::Idle(-1));
             let permit = self.close(state, lane, connection, reason, false);
-            self.permit_free(state, permit);
+            self.room_free(state, permit);
         }
     }
 

@@ -104,8 +104,13 @@ impl ClusterPool {
         }
     }
 
-    /// True when an opening was begun for the first in need of a lane, and the next may be tried.
+    /// True when something was done for the first in need of a lane, and the next may be tried.
     fn find_one_for(self: &Rc<Self>, state: &mut Lanes, lane: usize) -> bool {
+        // There is one while the pool was paused for so short a time that nothing was closed.
+        if let Some(connection) = self.pop_idle(state, lane) {
+            self.give(state, lane, connection, true, Instant::now());
+            return true;
+        }
         if self.ask(state, lane, false) {
             return false;
         }
@@ -173,29 +178,24 @@ impl ClusterPool {
 
     /// Closes an idle connection of this worker that is of another key, and opens one in its place.
     fn make_room(self: &Rc<Self>, state: &mut Lanes, lane: usize) -> bool {
-        if !self.may_begin(state, lane) {
+        if state.idle == 0 {
             return false;
         }
-        let Some(permit) = self.evict(state, Some(lane)) else {
+        let Some(connecting) = self.shared().begin_connecting() else {
             return false;
         };
-        match self.begin_opening(state, lane, Some(permit)) {
-            Ok(()) => true,
-            Err((_, permit)) => {
-                if let Some(permit) = permit {
-                    self.permit_free(state, permit);
-                }
-                false
+        match self.evict(state, Some(lane), connecting) {
+            Ok(room) => match self.begin_opening(state, lane, Some(room)) {
+                Ok(()) => return true,
+                Err((_, Some(room))) => self.room_free(state, room),
+                Err(_) => {}
+            },
+            Err(connecting) => {
+                drop(connecting);
+                self.spare(None);
             }
         }
-    }
-
-    /// True when an opening could begin, if there were a permit.
-    pub(super) fn may_begin(&self, state: &Lanes, lane: usize) -> bool {
-        let Some(at) = state.lanes.get(lane) else {
-            return false;
-        };
-        !self.shared().is_paused() && self.shared().may_connect() && !at.on_hold
+        false
     }
 
     pub(super) fn retired(&self, endpoint: &str) -> CheckoutError {

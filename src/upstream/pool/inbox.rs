@@ -32,11 +32,11 @@ impl ClusterPool {
             Kind::Wanted { by, key, evict } => return self.wanted(state, &by, key, evict),
             Kind::Denied { key } => self.answered(state, key),
             Kind::Parcel(parcel) => self.received(state, parcel),
-            Kind::Permit { permit, answers } => {
+            Kind::Room { room, answers } => {
                 if let Some(key) = answers {
                     self.answered(state, key);
                 }
-                self.permit_free(state, permit);
+                self.room_free(state, room);
             }
             Kind::TryAgain => {}
             Kind::Changed => self.changed(state),
@@ -66,7 +66,7 @@ impl ClusterPool {
             }
             Err((error, permit)) => {
                 tracing::warn!(cluster = %self.shared().name(), %error, "an upstream connection of another worker could not be taken over");
-                self.permit_free(state, permit);
+                self.room_free(state, permit);
             }
         }
     }
@@ -128,7 +128,7 @@ impl ClusterPool {
             if let Some(connection) = lane.idle.remove(index) {
                 self.count(state, place, Change::Idle(-1));
                 let permit = self.close(state, place, connection, reason, false);
-                self.permit_free(state, permit);
+                self.room_free(state, permit);
             }
         }
     }
@@ -165,13 +165,25 @@ impl ClusterPool {
 
     fn give_place(&self, state: &mut Lanes, to: &Arc<Member>, key: Key) -> Option<()> {
         let ticket = to.first.get().filter(|_| !self.shared().is_paused())?;
-        let needed = !self.shared().has_permit() && self.shared().may_connect();
-        if state.idle == 0 || !needed || !to.first.claim(ticket) {
+        if state.idle == 0 || self.shared().has_permit() {
             return None;
         }
-        let permit = self.evict(state, None)?;
-        let answers = Some(key);
-        to.tell(Kind::Permit { permit, answers });
-        Some(())
+        let connecting = self.shared().begin_connecting()?;
+        let evicted = match to.first.claim(ticket) {
+            true => self.evict(state, None, connecting),
+            false => Err(connecting),
+        };
+        match evicted {
+            Ok(room) => {
+                let answers = Some(key);
+                to.tell(Kind::Room { room, answers });
+                Some(())
+            }
+            Err(connecting) => {
+                drop(connecting);
+                self.spare(None);
+                None
+            }
+        }
     }
 }

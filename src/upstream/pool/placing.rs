@@ -11,7 +11,7 @@ use super::connection::Connection;
 use super::keys::{KeyState, Share};
 use super::lanes::{Change, Lanes};
 use super::reason::CloseReason;
-use super::shared::{Kind, Member, Permit};
+use super::shared::{Connecting, Kind, Member, Room};
 use super::waiting::{Served, State};
 
 /// Tickets by which a waiter of another worker or key must be older to be served first: as many as
@@ -40,7 +40,7 @@ impl ClusterPool {
         match self.must_close(state, lane, &connection, now) {
             Some(reason) => {
                 let permit = self.close(state, lane, connection, reason, false);
-                self.permit_free(state, permit);
+                self.room_free(state, permit);
             }
             None => self.place(state, lane, connection, reused, now),
         }
@@ -98,26 +98,60 @@ impl ClusterPool {
         {
             return self.send(state, lane, connection, &share.member);
         }
-        match self.first_in_need(state, limit) {
-            Some(First::Here(other)) if other != lane && self.may_begin(state, other) => {
-                let permit = self.close(state, lane, connection, CloseReason::Evicted, false);
-                self.permit_for(state, other, permit);
-            }
-            Some(First::Elsewhere(member, ticket))
-                if self.shared().may_connect() && member.first.claim(ticket) =>
-            {
-                let permit = self.close(state, lane, connection, CloseReason::Evicted, false);
-                member.tell(Kind::Permit {
-                    permit,
-                    answers: None,
-                });
-            }
-            _ => self.give(state, lane, connection, reused, now),
+        // A connection that was only just opened serves somebody first: or two keys could go on
+        // opening connections in turn that the other one closes.
+        let unserved = match self.first_in_need(state, limit).filter(|_| reused) {
+            Some(first) => self.make_way(state, lane, connection, first),
+            None => Some(connection),
+        };
+        if let Some(connection) = unserved {
+            self.give(state, lane, connection, reused, now);
         }
     }
 
+    /// Closes a connection for somebody who has waited for longer and needs one of another key. The
+    /// connection comes back where that can't be.
+    fn make_way(
+        self: &Rc<Self>,
+        state: &mut Lanes,
+        lane: usize,
+        connection: Connection,
+        first: First,
+    ) -> Option<Connection> {
+        if matches!(first, First::Here(other) if other == lane) {
+            return Some(connection);
+        }
+        // Without a place among the openings it would be closed in vain.
+        let Some(connecting) = self.shared().begin_connecting() else {
+            return Some(connection);
+        };
+        if let First::Elsewhere(member, ticket) = &first
+            && !member.first.claim(*ticket)
+        {
+            drop(connecting);
+            self.spare(None);
+            return Some(connection);
+        }
+        let room = Room {
+            permit: self.close(state, lane, connection, CloseReason::Evicted, false),
+            connecting: Some(connecting),
+        };
+        match first {
+            First::Elsewhere(member, _) => member.tell(Kind::Room {
+                room,
+                answers: None,
+            }),
+            First::Here(other) => {
+                if let Err((_, Some(room))) = self.begin_opening(state, other, Some(room)) {
+                    self.room_free(state, room);
+                }
+            }
+        }
+        None
+    }
+
     /// Sets a connection aside for the first waiter of its lane.
-    fn give(
+    pub(super) fn give(
         self: &Rc<Self>,
         state: &mut Lanes,
         lane: usize,
@@ -127,7 +161,7 @@ impl ClusterPool {
     ) {
         if let Some(fault) = connection.fault() {
             let permit = self.close(state, lane, connection, fault, false);
-            return self.permit_free(state, permit);
+            return self.room_free(state, permit);
         }
         let served = State::Served(Served {
             connection,
@@ -181,20 +215,31 @@ impl ClusterPool {
 
     /// Something is idle here: whoever needs a permit may have its place.
     fn make_room_for_others(self: &Rc<Self>, state: &mut Lanes) {
-        // Whoever waits for a place among the openings is told when one is free.
-        while !self.shared().has_permit() && self.shared().may_connect() {
-            match self.first_in_need(state, u64::MAX) {
+        while !self.shared().has_permit() {
+            let (member, ticket) = match self.first_in_need(state, u64::MAX) {
                 None => return,
                 Some(First::Here(_)) => return self.look_for_free(state),
-                Some(First::Elsewhere(member, ticket)) => {
-                    if member.first.claim(ticket) {
-                        return match self.evict(state, None) {
-                            Some(permit) => member.tell(Kind::Permit {
-                                permit,
-                                answers: None,
-                            }),
-                            None => member.tell(Kind::TryAgain),
-                        };
+                Some(First::Elsewhere(member, ticket)) => (member, ticket),
+            };
+            // Whoever waits for a place among the openings is told when one is free.
+            let Some(connecting) = self.shared().begin_connecting() else {
+                return;
+            };
+            let claimed = member.first.claim(ticket);
+            let evicted = match claimed {
+                true => self.evict(state, None, connecting),
+                false => Err(connecting),
+            };
+            match evicted {
+                Ok(room) => {
+                    let answers = None;
+                    return member.tell(Kind::Room { room, answers });
+                }
+                Err(connecting) => {
+                    drop(connecting);
+                    self.spare(None);
+                    if claimed {
+                        return member.tell(Kind::TryAgain);
                     }
                 }
             }
@@ -212,45 +257,51 @@ impl ClusterPool {
         let answers = Some(connection.facts.key.key());
         if let Some(fault) = connection.fault() {
             let permit = self.close(state, lane, connection, fault, false);
-            return to.tell(Kind::Permit { permit, answers });
+            let room = permit.into();
+            return to.tell(Kind::Room { room, answers });
         }
         match connection.pack() {
             Ok(parcel) => to.tell(Kind::Parcel(parcel)),
             Err((error, permit)) => {
                 tracing::warn!(cluster = %self.shared().name(), %error, "an upstream connection could not be handed over; it is closed");
-                to.tell(Kind::Permit { permit, answers });
+                let room = permit.into();
+                to.tell(Kind::Room { room, answers });
             }
         }
     }
 
-    /// A permit is free: for whoever has waited for the longest.
-    pub(super) fn permit_free(self: &Rc<Self>, state: &mut Lanes, permit: Permit) {
-        let mut permit = permit;
+    /// There is room for a connection: for whoever has waited for the longest.
+    pub(super) fn room_free(self: &Rc<Self>, state: &mut Lanes, room: impl Into<Room>) {
+        let mut room: Room = room.into();
         loop {
             match self.first_in_need(state, u64::MAX) {
                 Some(First::Elsewhere(member, ticket)) => {
+                    if room.connecting.is_none() {
+                        room.connecting = self.shared().begin_connecting();
+                    }
+                    if room.connecting.is_none() {
+                        return self.spare(Some(room));
+                    }
                     if member.first.claim(ticket) {
-                        return member.tell(Kind::Permit {
-                            permit,
-                            answers: None,
-                        });
+                        let answers = None;
+                        return member.tell(Kind::Room { room, answers });
                     }
                 }
-                Some(First::Here(lane)) => match self.begin_opening(state, lane, Some(permit)) {
+                Some(First::Here(lane)) => match self.begin_opening(state, lane, Some(room)) {
                     Ok(()) => return,
                     // On hold now: the next is somebody else.
-                    Err((NotBegun::Failing, Some(back))) => permit = back,
+                    Err((NotBegun::Failing, Some(back))) => room = back,
                     Err((_, back)) => return self.spare(back),
                 },
                 None => {
-                    drop(permit);
-                    // Who came just before has seen no permit, and is published by now.
+                    drop(room);
+                    // Who came just before has seen no room, and is published by now.
                     if self.shared().waiting() == 0 || self.first_in_need(state, u64::MAX).is_none()
                     {
                         return;
                     }
                     match self.shared().permit() {
-                        Some(again) => permit = again,
+                        Some(permit) => room = permit.into(),
                         None => return,
                     }
                 }
@@ -258,18 +309,11 @@ impl ClusterPool {
         }
     }
 
-    /// A permit for the waiters of one lane, if they can use it.
-    fn permit_for(self: &Rc<Self>, state: &mut Lanes, lane: usize, permit: Permit) {
-        if let Err((_, Some(back))) = self.begin_opening(state, lane, Some(permit)) {
-            self.permit_free(state, back);
-        }
-    }
-
-    /// A permit that can't be used for want of a place among the openings. Whoever gives such a place
-    /// back looks for those in need; they may have done so just before this permit was free.
-    pub(super) fn spare(&self, permit: Option<Permit>) {
-        drop(permit);
-        if self.shared().may_connect() {
+    /// Gives up what can't be used for want of a place among the openings, or of anything to close.
+    /// Whoever gives back such a place looks for those in need; they may have done so just before.
+    pub(super) fn spare(&self, room: Option<Room>) {
+        drop(room);
+        if self.shared().waiting() > 0 && self.shared().may_connect() {
             self.wake_others();
             self.member.tell(Kind::TryAgain);
         }
@@ -340,11 +384,22 @@ impl ClusterPool {
         !Arc::ptr_eq(member, &self.member)
     }
 
-    /// Closes the idle connection that is needed least, for the sake of its permit.
-    pub(super) fn evict(&self, state: &mut Lanes, except: Option<usize>) -> Option<Permit> {
-        let lane = state.least_used(except)?;
-        let connection = state.lanes.get_mut(lane)?.idle.pop_front()?;
+    /// Closes the idle connection that is needed least, so that another can be opened.
+    pub(super) fn evict(
+        &self,
+        state: &mut Lanes,
+        except: Option<usize>,
+        connecting: Connecting,
+    ) -> Result<Room, Connecting> {
+        let lane = state.least_used(except);
+        let idle = lane.and_then(|lane| Some(&mut state.lanes.get_mut(lane)?.idle));
+        let (Some(lane), Some(connection)) = (lane, idle.and_then(|idle| idle.pop_front())) else {
+            return Err(connecting);
+        };
         self.count(state, lane, Change::Idle(-1));
-        Some(self.close(state, lane, connection, CloseReason::Evicted, false))
+        Ok(Room {
+            permit: self.close(state, lane, connection, CloseReason::Evicted, false),
+            connecting: Some(connecting),
+        })
     }
 }

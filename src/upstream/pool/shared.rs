@@ -66,11 +66,17 @@ pub(super) struct Member {
 }
 
 /// One connection's right to exist. Dropping it gives the right back without telling anybody: who
-/// has a pool at hand uses [`super::ClusterPool`]'s `permit_free`.
+/// has a pool at hand uses [`super::ClusterPool`]'s `room_free`.
 pub(super) struct Permit(Arc<SharedPool>);
 
 /// One of `max_connecting` places.
 pub(super) struct Connecting(Arc<SharedPool>);
+
+/// Room for a connection: a permit, and perhaps the right to begin opening it now.
+pub(super) struct Room {
+    pub(super) permit: Permit,
+    pub(super) connecting: Option<Connecting>,
+}
 
 /// What the pools of two workers, or the control thread, tell each other.
 pub struct Message(pub(super) Kind);
@@ -87,11 +93,8 @@ pub(super) enum Kind {
     Denied { key: Key },
     /// A connection for the one who waits.
     Parcel(Parcel),
-    /// A permit for the one who waits; it may be the answer to what was wanted.
-    Permit {
-        permit: Permit,
-        answers: Option<Key>,
-    },
+    /// Room for a connection of the one who waits; it may be the answer to what was wanted.
+    Room { room: Room, answers: Option<Key> },
     /// Something became free that could not be given to anyone in particular.
     TryAgain,
     /// Paused, resumed, or other limits.
@@ -342,6 +345,15 @@ impl Member {
 
     pub(super) fn publish_idle(&self, idle: usize) {
         self.idle.0.store(idle, Ordering::SeqCst);
+    }
+}
+
+impl From<Permit> for Room {
+    fn from(permit: Permit) -> Self {
+        Self {
+            permit,
+            connecting: None,
+        }
     }
 }
 

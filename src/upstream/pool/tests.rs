@@ -2,5 +2,6 @@
 
 mod across;
 mod basics;
+mod interleaving;
 mod stress;
 mod support;

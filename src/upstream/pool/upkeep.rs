@@ -51,7 +51,7 @@ impl ClusterPool {
                     Some(reason) => {
                         self.count(state, place, Change::Idle(-1));
                         let permit = self.close(state, place, connection, reason, false);
-                        self.permit_free(state, permit);
+                        self.room_free(state, permit);
                     }
                 }
             }

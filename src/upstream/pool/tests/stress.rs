@@ -16,7 +16,8 @@ use tokio::task::yield_now;
 
 use super::super::*;
 use super::support::{
-    Cluster, Dialler, LONG, Server, Worker, config, deadline, echo, on_worker, until,
+    Cluster, Dialler, LONG, Random, Server, Worker, config, deadline, describe, echo, on_worker,
+    rounds, until,
 };
 use crate::upstream::Endpoint;
 
@@ -26,32 +27,6 @@ const ROUNDS: u64 = 30;
 /// The longest anybody may wait: openings fail at random, and the pauses after that are the longest
 /// thing there is.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
-
-/// SplitMix64.
-#[derive(Clone)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    fn between(&mut self, least: u64, most: u64) -> u64 {
-        least + self.below(most - least + 1)
-    }
-
-    fn percent(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-}
 
 /// What the tasks of a round share.
 struct Round {
@@ -68,10 +43,7 @@ struct Round {
 
 #[test]
 fn nothing_is_lost_shared_or_forgotten() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
-    let first = number("NARROWS_POOL_SEED").unwrap_or(1);
-    let rounds = number("NARROWS_POOL_ROUNDS").unwrap_or(ROUNDS);
-    for seed in first..first + rounds {
+    for seed in rounds(ROUNDS) {
         let outcome = std::panic::catch_unwind(|| on_worker(round(seed)));
         if let Err(panic) = outcome {
             #[expect(clippy::print_stderr, reason = "what repeats the failure")]
@@ -264,35 +236,6 @@ async fn client(pool: Rc<ClusterPool>, round: Arc<Round>, mut random: Random, op
             Err(error) => panic!("seed {}: {error}\n{}", round.seed, describe(&pool)),
         }
     }
-}
-
-/// What this worker thinks, for whoever has to find out why somebody was forgotten.
-fn describe(pool: &ClusterPool) -> String {
-    let mut text = format!("{:?}\n", pool.shared().snapshot(Instant::now()));
-    let state = pool.state();
-    text += &format!(
-        "published here {:?}, idle here {}\n",
-        state.published, state.idle
-    );
-    for (place, lane) in &state.lanes {
-        let (key, asked, on_hold) = (&lane.key, lane.asked, lane.on_hold);
-        let (waiting, opening) = (lane.waiters.len(), lane.opening);
-        let published = lane.share.first.get();
-        text += &format!(
-            "lane {place} {}#{}: waiting {waiting}, opening {opening}, asked {asked}, on hold {on_hold}, published {published:?}, failing {}\n",
-            key.endpoint.name,
-            key.credential,
-            key.is_failing()
-        );
-    }
-    for member in pool.shared().members().iter() {
-        text += &format!(
-            "a worker: first {:?}, idle {}\n",
-            member.first.get(),
-            member.idle()
-        );
-    }
-    text
 }
 
 /// One operation on a lease that nobody else may have.

@@ -213,8 +213,12 @@ pub(super) struct Dialler {
     /// One opening in so many fails; 0 is none.
     pub(super) fails_one_in: AtomicUsize,
     pub(super) tried: AtomicUsize,
-    /// Openings wait until there is something to receive.
+    /// Openings wait until there is a permit.
     pub(super) gate: Option<Arc<tokio::sync::Semaphore>>,
+    /// Openings that wait there.
+    pub(super) at_gate: AtomicUsize,
+    /// Openings that have succeeded.
+    pub(super) passed: AtomicUsize,
 }
 
 impl Opener for Arc<Dialler> {
@@ -223,7 +227,9 @@ impl Opener for Arc<Dialler> {
         Box::pin(async move {
             let tried = dialler.tried.fetch_add(1, Ordering::SeqCst) + 1;
             if let Some(gate) = &dialler.gate {
+                dialler.at_gate.fetch_add(1, Ordering::SeqCst);
                 gate.acquire().await.unwrap().forget();
+                dialler.at_gate.fetch_sub(1, Ordering::SeqCst);
             }
             let one_in = dialler.fails_one_in.load(Ordering::SeqCst);
             if dialler.fails.load(Ordering::SeqCst) || (one_in > 0 && tried.is_multiple_of(one_in))
@@ -236,6 +242,7 @@ impl Opener for Arc<Dialler> {
                 .await
                 .map_err(|error| OpenError::new(OpenErrorKind::Refused, error.to_string()))?;
             crate::socket::prepare(&stream).unwrap();
+            dialler.passed.fetch_add(1, Ordering::SeqCst);
             Ok(Opened {
                 stream,
                 dialled_in: begun.elapsed(),
@@ -423,4 +430,66 @@ pub(super) async fn echo(lease: &mut Lease, byte: u8) -> io::Result<()> {
         Some([]) => Err(io::ErrorKind::UnexpectedEof.into()),
         other => panic!("a reply that belongs to someone else: {other:?}"),
     }
+}
+
+/// The seeds of a run.
+pub(super) fn rounds(usual: u64) -> std::ops::Range<u64> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let first = number("NARROWS_POOL_SEED").unwrap_or(1);
+    first..first + number("NARROWS_POOL_ROUNDS").unwrap_or(usual)
+}
+
+/// SplitMix64.
+#[derive(Clone)]
+pub(super) struct Random(pub(super) u64);
+
+impl Random {
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    pub(super) fn between(&mut self, least: u64, most: u64) -> u64 {
+        least + self.below(most - least + 1)
+    }
+
+    pub(super) fn percent(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+}
+
+/// What this worker thinks, for whoever has to find out why somebody was forgotten.
+pub(super) fn describe(pool: &ClusterPool) -> String {
+    let mut text = format!("{:?}\n", pool.shared().snapshot(Instant::now()));
+    let state = pool.state();
+    text += &format!(
+        "published here {:?}, idle here {}\n",
+        state.published, state.idle
+    );
+    for (place, lane) in &state.lanes {
+        let (key, asked, on_hold) = (&lane.key, lane.asked, lane.on_hold);
+        let (waiting, opening) = (lane.waiters.len(), lane.opening);
+        let published = lane.share.first.get();
+        text += &format!(
+            "lane {place} {}#{}: waiting {waiting}, opening {opening}, asked {asked}, on hold {on_hold}, published {published:?}, failing {}\n",
+            key.endpoint.name,
+            key.credential,
+            key.is_failing()
+        );
+    }
+    for member in pool.shared().members().iter() {
+        text += &format!(
+            "a worker: first {:?}, idle {}\n",
+            member.first.get(),
+            member.idle()
+        );
+    }
+    text
 }
