@@ -40,7 +40,7 @@ pub enum CloseReason {
 }
 
 impl OpenReason {
-    /// All of them, in the order of [`Self::index`].
+    /// All of them, in the order of their indices.
     pub const ALL: [Self; 2] = [Self::Demand, Self::MinIdle];
 
     /// Its name as a label.
@@ -57,7 +57,7 @@ impl OpenReason {
 }
 
 impl CloseReason {
-    /// All of them, in the order of [`Self::index`].
+    /// All of them, in the order of their indices.
     pub const ALL: [Self; 12] = [
         Self::IdleTimeout,
         Self::MaxLifetime,
