@@ -61,8 +61,14 @@ impl ClusterPool {
         match parcel.unpack() {
             Ok(connection) => {
                 self.stats.inc(Pool::TAKEN_OVER);
+                let was_needed = state
+                    .lanes
+                    .get(lane)
+                    .is_some_and(|lane| lane.waiters.len() > 0);
                 self.come_back(state, lane, connection, true, Instant::now());
-                self.grow(state, lane);
+                if was_needed {
+                    self.grow(state, lane);
+                }
             }
             Err((error, permit)) => {
                 tracing::warn!(cluster = %self.shared().name(), %error, "an upstream connection of another worker could not be taken over");
