@@ -256,7 +256,9 @@ fn each_worker_keeps_its_part_of_min_idle() {
             });
             parts.push(count.await.unwrap());
         }
-        assert_eq!(parts, [3, 2]);
+        // Which worker joins first, and so has the larger part, is the scheduler's choice.
+        parts.sort_unstable();
+        assert_eq!(parts, [2, 3]);
         assert_eq!(cluster.stat("pool.opened.min_idle.total").await, 5);
         cluster.assert_quiet();
         one.join();
