@@ -4,21 +4,19 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use tokio::net::TcpStream;
-
 use super::context::{ListenerContext, ProtocolContext};
 use super::sessions::{SessionHandle, Verdict};
 use crate::exchange::{CloseReason, ConnectionRecord, Outcome};
 use crate::protocols::mongo::{Tap, collapse};
 use crate::protocols::relay::{Ended, Relay, Scratch};
 use crate::protocols::tcp::Count;
-use crate::socket::reset_on_close;
 use crate::stats::{Cluster, ClusterEndpoint, Listener, Mongo, Scope, Tcp};
+use crate::stream::Stream;
 use crate::upstream::{self, Connected};
 
 /// Serves one client connection to its end.
 pub async fn session(
-    client: TcpStream,
+    client: Stream,
     context: Rc<ListenerContext>,
     handle: SessionHandle,
     scratch: Scratch,
@@ -49,7 +47,7 @@ pub async fn session(
                 %error,
                 "no upstream connection; the client's is closed"
             );
-            reset_on_close(&client);
+            client.reset_on_close();
             open.close(early(CloseReason::NoUpstream), 0);
         }
     }
@@ -57,7 +55,7 @@ pub async fn session(
 
 /// Serves one client whose operations go over connections that it shares with others.
 pub async fn collapse_session(
-    client: TcpStream,
+    client: Stream,
     context: Rc<ListenerContext>,
     handle: SessionHandle,
     scratch: Scratch,
@@ -81,7 +79,7 @@ pub async fn collapse_session(
 /// decode, observe, forward: until one side ends. Returns how, and how many exchanges were cut.
 async fn relay(
     context: &ListenerContext,
-    client: TcpStream,
+    client: Stream,
     upstream: Connected,
     handle: &SessionHandle,
     scratch: &Scratch,
