@@ -48,7 +48,7 @@ impl Watched {
                 .unwrap();
             runtime.block_on(async move {
                 let aggregator = Aggregator::new(Registry::new(&config.stats.limits));
-                let cluster = Cluster::new(&config.clusters[0], true);
+                let cluster = Cluster::new(&config.clusters[0], true, Arc::default());
                 let servers = Arc::clone(cluster.servers().unwrap());
                 let _monitoring = Monitoring::start(&servers, &aggregator.own_shard());
                 servers.settled().await;

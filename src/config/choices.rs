@@ -5,6 +5,7 @@ use super::model::{
     LogFormat, LogLevel, MongoCompressor, MongoMechanism, MongoMode, MongoTopology, StatsdFlavor,
 };
 use super::suggest::did_you_mean;
+use crate::tls::Version;
 
 /// The words of one key.
 pub(crate) struct Choices<T: 'static> {
@@ -84,6 +85,30 @@ pub(crate) const MONGO_MECHANISMS: Choices<MongoMechanism> = Choices {
         ("SCRAM-SHA-1", MongoMechanism::ScramSha1),
         ("SCRAM-SHA-256", MongoMechanism::ScramSha256),
     ],
+    planned: &[],
+};
+
+/// What `client_certificates` says by itself; whose they are has a key of its own.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum ClientCertificatesName {
+    None,
+    Optional,
+    Required,
+}
+
+pub(crate) const CLIENT_CERTIFICATES: Choices<ClientCertificatesName> = Choices {
+    what: "choice",
+    words: &[
+        ("none", ClientCertificatesName::None),
+        ("optional", ClientCertificatesName::Optional),
+        ("required", ClientCertificatesName::Required),
+    ],
+    planned: &[],
+};
+
+pub(crate) const TLS_VERSIONS: Choices<Version> = Choices {
+    what: "version of TLS",
+    words: &[("1.2", Version::Tls12), ("1.3", Version::Tls13)],
     planned: &[],
 };
 

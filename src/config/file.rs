@@ -3,6 +3,8 @@
 //! Values are kept as they stand; `resolve.rs` gives them a meaning, and misses what must be there. To serde every key
 //! is optional, so that a missing one does not hide the other mistakes.
 
+mod tls;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -15,6 +17,8 @@ use super::defaults;
 use super::field::Field;
 use super::model::MongoTopology;
 use super::values::{duration_or_never, duration_text};
+
+pub(crate) use tls::{CertificateFile, ClusterTlsFile, ListenerTlsFile};
 
 /// Configuration of Narrows. Durations are written as a whole number with a unit: `500ms`, `5s`, `2m`, `1h`.
 #[derive(Default, Deserialize, JsonSchema)]
@@ -108,6 +112,9 @@ pub(crate) struct ListenerFile {
     #[serde(default)]
     #[schemars(range(max = defaults::CONNECTIONS_MAX), extend("default" = 0))]
     pub(crate) max_connections: Field<u64>,
+    /// TLS with clients. Default: none. Can be changed by a reload, for new sessions.
+    #[serde(default)]
+    pub(crate) tls: Field<ListenerTlsFile>,
     /// Only with protocol mongo.
     #[serde(default)]
     pub(crate) mongo: Field<MongoFile>,
@@ -159,6 +166,9 @@ pub(crate) struct ClusterFile {
     #[serde(default)]
     #[schemars(regex(pattern = DURATION), extend("default" = duration_text(defaults::CONNECT_TIMEOUT)))]
     pub(crate) connect_timeout: Field<String>,
+    /// TLS with the endpoints. Default: none. Can be changed by a reload, for new connections.
+    #[serde(default)]
+    pub(crate) tls: Field<ClusterTlsFile>,
     /// Upstream connections that clients share: MongoDB listeners in mode collapse. Not for clusters that only
     /// listeners with protocol tcp send to.
     #[serde(default)]

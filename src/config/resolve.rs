@@ -5,6 +5,7 @@ mod credentials;
 mod http;
 mod listeners;
 mod stats;
+mod tls;
 
 use std::collections::HashMap;
 use std::time::Duration;

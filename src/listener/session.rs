@@ -4,7 +4,10 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use tokio::net::TcpStream;
+
 use super::context::{ListenerContext, ProtocolContext, Target};
+use super::secure::secured;
 use super::sessions::{SessionHandle, Verdict};
 use crate::exchange::{CloseReason, ConnectionRecord, Outcome};
 use crate::protocols::mongo::{Tap, collapse};
@@ -16,12 +19,16 @@ use crate::upstream::{self, Connected};
 
 /// Serves one client connection to its end.
 pub async fn session(
-    client: Stream,
+    client: TcpStream,
     context: Rc<ListenerContext>,
     handle: SessionHandle,
     scratch: Scratch,
 ) {
     let open = Open::new(&context);
+    let client = match secured(client, &context, &handle).await {
+        Ok(client) => client,
+        Err(reason) => return open.close(early(reason), 0),
+    };
     let Some(target) = context.targets.first() else {
         return open.close(early(CloseReason::NoUpstream), 0);
     };
@@ -30,6 +37,7 @@ pub async fn session(
         context.balance(),
         &target.stats,
         &target.endpoints,
+        client.alpn(),
     );
     // Connecting is rare and its state is large: it is not paid for by every idle session.
     let connected = tokio::select! {
@@ -60,7 +68,7 @@ pub async fn session(
 
 /// Serves one client whose operations go over connections that it shares with others.
 pub async fn collapse_session(
-    client: Stream,
+    client: TcpStream,
     context: Rc<ListenerContext>,
     handle: SessionHandle,
     scratch: Scratch,
@@ -68,6 +76,10 @@ pub async fn collapse_session(
     let open = Open::new(&context);
     let ProtocolContext::Collapse(listener) = &context.protocol else {
         return;
+    };
+    let client = match secured(client, &context, &handle).await {
+        Ok(client) => client,
+        Err(reason) => return open.close(early(reason), 0),
     };
     let session = collapse::Session::new(Rc::clone(listener), client, &handle, scratch);
     let ended = session.run().await;

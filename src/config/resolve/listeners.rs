@@ -66,6 +66,9 @@ impl Resolver<'_> {
         let max_connections = self
             .at_most(&written.max_connections, defaults::CONNECTIONS_MAX)
             .filter(|max| *max != 0);
+        let http = matches!(protocol, Some(Protocol::Http(_))).then(|| Arc::new(self.http()));
+        let versions = http.as_ref().map(|http| http.versions);
+        let tls = self.listener_tls(&written.tls, protocol, versions);
         Some(ListenerConfig {
             name: name?,
             listen: listen?,
@@ -73,9 +76,10 @@ impl Resolver<'_> {
             clusters: vec![cluster?],
             idle_timeout,
             max_connections,
+            tls,
             mongo_auth,
             mongo_streams_hello,
-            http: matches!(protocol, Some(Protocol::Http(_))).then(|| Arc::new(self.http())),
+            http,
         })
     }
 
