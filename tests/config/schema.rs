@@ -63,7 +63,8 @@ fn the_schema_requires_what_cannot_be_left_out() {
 }
 
 /// What other keys make necessary or useless, which the schema says in words.
-const NEEDED_BY_ANOTHER_KEY: [&str; 6] = [
+const NEEDED_BY_ANOTHER_KEY: [&str; 7] = [
+    "client_certificates",
     "client_ca",
     "mode",
     "auth",

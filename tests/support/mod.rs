@@ -11,15 +11,18 @@
     clippy::print_stderr
 )]
 
+pub mod certificates;
 pub mod collapse;
 pub mod commands;
 pub mod mongo;
 pub mod mongod;
+pub mod openssl;
 pub mod peer;
 pub mod proxy;
 pub mod replica_set;
 pub mod stats;
 pub mod statsd;
+pub mod tls;
 pub mod wire;
 
 use std::net::TcpListener;

@@ -3,7 +3,7 @@
 #
 #   tests/support/setup.sh            what the tests and the demo need
 #   tests/support/setup.sh bench      what `make bench` needs besides
-#   tests/support/setup.sh NAME...    single parts: mongod python node promtool haproxy nginx wrk
+#   tests/support/setup.sh NAME...    single parts: mongod python node promtool openssl haproxy nginx wrk
 #
 # Afterwards `.cache/bin/NAME` runs each of them (NARROWS_CACHE names another folder). Debian packages are
 # unpacked into the cache, not installed: that needs no root and starts no haproxy or nginx service.
@@ -35,11 +35,11 @@ parts() {
     local part
     for part in "${@:-tests}"; do
         case $part in
-        tests) echo compiler python node mongod promtool ;;
+        tests) echo compiler python node mongod promtool openssl ;;
         demo) echo compiler python mongod ;;
         mongod) echo python mongod ;;
         bench) echo compiler python haproxy nginx wrk ;;
-        compiler | python | node | promtool | haproxy | nginx | wrk) echo "$part" ;;
+        compiler | python | node | promtool | openssl | haproxy | nginx | wrk) echo "$part" ;;
         *)
             echo "setup: unknown part '$part'" >&2
             echo unknown
@@ -142,6 +142,7 @@ set_up_mongod() {
     return 1
 }
 
+set_up_openssl() { use_debian openssl openssl version; }
 set_up_promtool() { use_debian promtool prometheus --version; }
 set_up_haproxy() { use_debian haproxy haproxy -v; }
 set_up_nginx() { use_debian nginx nginx-core -v; }
