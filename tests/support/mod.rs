@@ -13,6 +13,7 @@
 
 pub mod collapse;
 pub mod commands;
+pub mod http;
 pub mod mongo;
 pub mod mongod;
 pub mod peer;

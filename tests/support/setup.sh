@@ -167,7 +167,7 @@ set_up_curl() { use_debian curl curl --version; }
 set_up_openssl() { use_debian openssl openssl version; }
 set_up_haproxy() { use_debian haproxy haproxy -v; }
 set_up_nginx() { use_debian nginx nginx-core -v; }
-set_up_nghttp2() { use_debian nghttp nghttp2-client --version && use_debian nghttpd nghttp2-server --version; }
+set_up_nghttp2() { use_debian nghttp nghttp2-client --version && set_up_h2load && use_debian nghttpd nghttp2-server --version; }
 set_up_h2load() { use_debian h2load nghttp2-client --version; }
 set_up_wrk() { use_debian wrk wrk; }
 
