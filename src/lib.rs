@@ -27,6 +27,7 @@ pub mod cli;
 pub mod config;
 pub mod exchange;
 pub mod listener;
+pub mod pattern;
 pub mod protocols;
 pub mod runtime;
 pub mod scram;

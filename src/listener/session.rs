@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::context::{ListenerContext, ProtocolContext};
+use super::context::{ListenerContext, ProtocolContext, Target};
 use super::sessions::{SessionHandle, Verdict};
 use crate::exchange::{CloseReason, ConnectionRecord, Outcome};
 use crate::protocols::mongo::{Tap, collapse};
@@ -22,11 +22,14 @@ pub async fn session(
     scratch: Scratch,
 ) {
     let open = Open::new(&context);
+    let Some(target) = context.targets.first() else {
+        return open.close(early(CloseReason::NoUpstream), 0);
+    };
     let connecting = upstream::connect(
-        &context.policy.cluster,
+        &target.cluster,
         context.balance(),
-        &context.cluster,
-        &context.endpoints,
+        &target.stats,
+        &target.endpoints,
     );
     // Connecting is rare and its state is large: it is not paid for by every idle session.
     let connected = tokio::select! {
@@ -37,13 +40,15 @@ pub async fn session(
     };
     match connected {
         Ok(upstream) => {
+            let link = Link::new(target, &upstream);
             let (ended, cut) = relay(&context, client, upstream, &handle, &scratch).await;
+            link.close(&ended, cut);
             open.close(ended, cut);
         }
         Err(error) => {
             tracing::warn!(
                 listener = %context.policy.listener.name,
-                cluster = %context.policy.cluster.name,
+                cluster = %target.cluster.name,
                 %error,
                 "no upstream connection; the client's is closed"
             );
@@ -84,8 +89,7 @@ async fn relay(
     handle: &SessionHandle,
     scratch: &Scratch,
 ) -> (Ended, usize) {
-    let link = Link::new(context, &upstream);
-    let (ended, cut) = match &context.protocol {
+    match &context.protocol {
         ProtocolContext::Tcp(listener) => {
             let mut count = Count::new(Rc::clone(listener));
             let relay = Relay::new(client, upstream.stream, &mut count, handle, scratch);
@@ -105,9 +109,7 @@ async fn relay(
             });
             (ended, cut)
         }
-    };
-    link.close(&ended, cut);
-    (ended, cut)
+    }
 }
 
 /// A client connection that is counted as open until it is closed, or its session is dropped.
@@ -205,9 +207,9 @@ struct Link {
 }
 
 impl Link {
-    fn new(context: &ListenerContext, upstream: &Connected) -> Self {
-        let cluster = context.cluster.clone();
-        let endpoint = context.endpoints.get(upstream.endpoint).cloned();
+    fn new(target: &Target, upstream: &Connected) -> Self {
+        let cluster = target.stats.clone();
+        let endpoint = target.endpoints.get(upstream.endpoint).cloned();
         cluster.inc(Cluster::UPSTREAM_CX_TOTAL);
         cluster.gauge_add(Cluster::UPSTREAM_CX_ACTIVE, 1);
         if let Some(endpoint) = &endpoint {
