@@ -282,6 +282,8 @@ impl Session<'_> {
             // RFC 9110 section 15.2: HTTP/1.0 has none.
             if request.asked.version == Version::Http11 {
                 head::interim(exchange.download.head(), bytes, &head, &headers);
+                // The client sends its body now.
+                request.asked.expects &= head.status != 100;
             }
             exchange.reply.consume(head.length as usize);
             return Ok(true);
