@@ -165,7 +165,7 @@ impl Cursor<'_> {
                 .map_err(|_| Stop::Wrong(format!("length {length:?}")))?;
             body = self.exactly(length)?;
         } else if let Some(coding) = value("transfer-encoding") {
-            if coding != "chunked" {
+            if !coding.eq_ignore_ascii_case("chunked") {
                 return wrong(format!("coding {coding:?}"));
             }
             loop {
