@@ -196,8 +196,12 @@ impl HttpListener {
             self.flag(flag);
         }
         match failure {
-            Failure::Malformed(reason) => self.refused(reason.label()),
+            Failure::Malformed(reason) => {
+                self.stats.inc(Http::DOWNSTREAM_CX_PROTOCOL_ERROR);
+                self.refused(reason.label());
+            }
             Failure::Underscore => {
+                self.stats.inc(Http::DOWNSTREAM_CX_PROTOCOL_ERROR);
                 self.one
                     .inc(HttpOne::REQUESTS_REJECTED_WITH_UNDERSCORES_IN_HEADERS);
                 self.refused("underscore");
