@@ -52,7 +52,7 @@ impl Watched {
                     mongo: true,
                     http: false,
                 };
-                let cluster = Cluster::new(&config.clusters[0], shared_by);
+                let cluster = Cluster::new(&config.clusters[0], shared_by, Arc::default());
                 let servers = Arc::clone(cluster.servers().unwrap());
                 let _monitoring = Monitoring::start(&servers, &aggregator.own_shard());
                 servers.settled().await;
