@@ -34,5 +34,7 @@ pub mod scram;
 pub mod secret;
 pub mod socket;
 pub mod stats;
+pub mod stream;
 pub mod telemetry;
+pub mod tls;
 pub mod upstream;

@@ -200,7 +200,8 @@ impl ClusterPool {
         false
     }
 
-    pub(super) fn retired(&self, endpoint: &str) -> CheckoutError {
+    /// The error of whoever wants a connection to an endpoint that is not used any more.
+    pub(in crate::upstream) fn retired(&self, endpoint: &str) -> CheckoutError {
         CheckoutError::Retired {
             cluster: Arc::clone(self.shared().name()),
             endpoint: endpoint.into(),

@@ -247,7 +247,7 @@ impl Opener for Arc<Dialler> {
             crate::socket::prepare(&stream).unwrap();
             dialler.passed.fetch_add(1, Ordering::SeqCst);
             Ok(Opened {
-                stream,
+                stream: stream.into(),
                 dialled_in: begun.elapsed(),
                 max_wire: 17,
                 compressor: None,
