@@ -119,7 +119,7 @@ impl Topology {
 
     fn bind_new(&self, config: &Config, workers: usize) -> Result<Vec<Planned>, BindError> {
         let plan = |listener: &ListenerConfig| {
-            if let Protocol::Http(_) = listener.protocol {
+            if listener.protocol == Protocol::Http(HttpMode::Tap) {
                 return Err(BindError::unserved(&listener.name, listener.listen, "http"));
             }
             let runs = self

@@ -452,7 +452,7 @@ scopes! {
         Counter DOWNSTREAM_RQ_TX_RESET "downstream_rq_tx_reset" Count "Requests whose reply the proxy cut off";
         Counter DOWNSTREAM_RQ_TOO_LARGE "downstream_rq_too_large" Count "Requests with a body beyond max_body (413)";
         Counter DOWNSTREAM_RQ_HEADER_TIMEOUT "downstream_rq_header_timeout" Count "Requests whose head took longer than header_timeout (408)";
-        Counter DOWNSTREAM_RQ_TIMEOUT "downstream_rq_timeout" Count "Requests that took longer than request_timeout to arrive (408)";
+        Counter DOWNSTREAM_RQ_TIMEOUT "downstream_rq_timeout" Count "Requests that took longer than header_timeout or request_timeout to arrive (408)";
         Counter DOWNSTREAM_RQ_IDLE_TIMEOUT "downstream_rq_idle_timeout" Count "Requests in which nothing moved for the stream's idle_timeout";
         Counter DOWNSTREAM_RQ_RESPONSE_BEFORE_RQ_COMPLETE "downstream_rq_response_before_rq_complete" Count "Replies that ended before their request had";
         Counter RQ_TOTAL "rq_total" Count "Requests sent on to a cluster";
