@@ -10,10 +10,11 @@ use super::context::{ListenerContext, ProtocolContext, Target};
 use super::secure::secured;
 use super::sessions::{SessionHandle, Verdict};
 use crate::exchange::{CloseReason, ConnectionRecord, Outcome};
+use crate::protocols::http::session as http;
 use crate::protocols::mongo::{Tap, collapse};
 use crate::protocols::relay::{Ended, Relay, Scratch};
 use crate::protocols::tcp::Count;
-use crate::stats::{Cluster, ClusterEndpoint, Listener, Mongo, Scope, Tcp};
+use crate::stats::{Cluster, ClusterEndpoint, Http, Listener, Mongo, Scope, Tcp};
 use crate::stream::Stream;
 use crate::upstream::{self, Connected};
 
@@ -93,6 +94,25 @@ pub async fn collapse_session(
     open.close(ended, cut);
 }
 
+/// Serves one HTTP client.
+pub async fn http_session(
+    client: TcpStream,
+    context: Rc<ListenerContext>,
+    handle: SessionHandle,
+    scratch: Scratch,
+) {
+    let open = Open::new(&context);
+    let ProtocolContext::Http(listener) = &context.protocol else {
+        return;
+    };
+    let client = match secured(client, &context, &handle).await {
+        Ok(client) => client,
+        Err(reason) => return open.close(early(reason), 0),
+    };
+    let (ended, cut) = http::serve(client, Rc::clone(listener), &handle, scratch).await;
+    open.close(ended, cut);
+}
+
 /// decode, observe, forward: until one side ends. Returns how, and how many exchanges were cut.
 async fn relay(
     context: &ListenerContext,
@@ -107,8 +127,10 @@ async fn relay(
             let relay = Relay::new(client, upstream.stream, &mut count, handle, scratch);
             (relay.await, 0)
         }
-        // Has a session of its own, which lends connections.
-        ProtocolContext::Collapse(_) => (early(CloseReason::NoUpstream), 0),
+        // Have sessions of their own, which lend connections.
+        ProtocolContext::Collapse(_) | ProtocolContext::Http(_) => {
+            (early(CloseReason::NoUpstream), 0)
+        }
         ProtocolContext::Mongo(listener) => {
             let mut tap = Tap::new(Rc::clone(listener));
             let relay = Relay::new(client, upstream.stream, &mut tap, handle, scratch);
@@ -179,6 +201,7 @@ impl<'a> Open<'a> {
         match &self.context.protocol {
             ProtocolContext::Mongo(mongo) => report_mongo(&mongo.stats, record),
             ProtocolContext::Collapse(listener) => report_mongo(&listener.mongo().stats, record),
+            ProtocolContext::Http(listener) => report_http(&listener.stats, record),
             ProtocolContext::Tcp(tcp) => {
                 if record.reason == CloseReason::IdleTimeout {
                     tcp.stats.inc(Tcp::IDLE_TIMEOUT);
@@ -208,6 +231,38 @@ fn report_mongo(stats: &Scope<Mongo>, record: &ConnectionRecord) {
         } else {
             Mongo::CX_DESTROY_REMOTE_WITH_ACTIVE_RQ
         });
+    }
+}
+
+fn report_http(stats: &Scope<Http>, record: &ConnectionRecord) {
+    let length = record.end.saturating_duration_since(record.start);
+    stats.record(
+        Http::DOWNSTREAM_CX_LENGTH_MS,
+        u64::try_from(length.as_micros()).unwrap_or(u64::MAX),
+    );
+    stats.add(Http::DOWNSTREAM_CX_RX_BYTES_TOTAL, record.received_bytes);
+    stats.add(Http::DOWNSTREAM_CX_TX_BYTES_TOTAL, record.sent_bytes);
+    stats.inc(Http::DOWNSTREAM_CX_DESTROY);
+    let (closed, cut) = match record.reason.is_local() {
+        true => (
+            Http::DOWNSTREAM_CX_DESTROY_LOCAL,
+            Http::DOWNSTREAM_CX_DESTROY_LOCAL_ACTIVE_RQ,
+        ),
+        false => (
+            Http::DOWNSTREAM_CX_DESTROY_REMOTE,
+            Http::DOWNSTREAM_CX_DESTROY_REMOTE_ACTIVE_RQ,
+        ),
+    };
+    stats.inc(closed);
+    if record.exchanges_cut > 0 {
+        stats.inc(cut);
+        stats.inc(Http::DOWNSTREAM_CX_DESTROY_ACTIVE_RQ);
+    }
+    match record.reason {
+        CloseReason::IdleTimeout => stats.inc(Http::DOWNSTREAM_CX_IDLE_TIMEOUT),
+        CloseReason::Drained => stats.inc(Http::DOWNSTREAM_CX_DRAIN_CLOSE),
+        CloseReason::Malformed => stats.inc(Http::DOWNSTREAM_CX_PROTOCOL_ERROR),
+        _ => {}
     }
 }
 
@@ -282,5 +337,21 @@ fn closing(verdict: Verdict) -> CloseReason {
         Verdict::Drain => CloseReason::Drained,
         Verdict::Idle => CloseReason::IdleTimeout,
         Verdict::Go | Verdict::Abort => CloseReason::Aborted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each idle connection pays for all that its session may ever hold over an await: a few kilobytes are what it may cost in all.
+    #[test]
+    fn the_session_of_an_http_client_is_small() {
+        let bytes = size_of_what_is_returned(http_session);
+        assert!(bytes <= 2048, "{bytes}");
+    }
+
+    fn size_of_what_is_returned<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
     }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::http::SharedHttp;
 use super::mongo::{Servers, SharedMongo};
+use super::pool::SharedPool;
 use crate::config::ClusterConfig;
 use crate::tls::{ClientTls, EndpointTls, Tally};
 
@@ -25,6 +27,17 @@ pub struct Cluster {
     pub tls_tally: Arc<Tally>,
     /// What its clients share, when a MongoDB listener in mode collapse uses it.
     pub mongo: Option<SharedMongo>,
+    /// What its clients share, when an HTTP listener in mode proxy uses it.
+    pub http: Option<SharedHttp>,
+}
+
+/// Which listeners share its connections among their clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SharedBy {
+    /// MongoDB listeners in mode collapse.
+    pub mongo: bool,
+    /// HTTP listeners in mode proxy.
+    pub http: bool,
 }
 
 /// How an endpoint is chosen for a new session.
@@ -63,9 +76,9 @@ pub struct Endpoint {
 }
 
 impl Cluster {
-    /// A cluster as configured; `collapse` when a MongoDB listener in that mode uses it. Names are looked up later, by
-    /// [`super::discovery`]. `tls_tally` is that of the cluster whose place it takes, if any.
-    pub fn new(config: &ClusterConfig, collapse: bool, tls_tally: Arc<Tally>) -> Self {
+    /// A cluster as configured. Names are looked up later, by [`super::discovery`]. `tls_tally` is that of the cluster whose place it
+    /// takes, if any.
+    pub fn new(config: &ClusterConfig, shared_by: SharedBy, tls_tally: Arc<Tally>) -> Self {
         let tls = |host: &str| {
             let tls = config.tls.as_ref()?;
             Some(EndpointTls::new(tls, host, &tls_tally))
@@ -80,7 +93,12 @@ impl Cluster {
             .collect();
         Self {
             name: config.name.clone(),
-            mongo: collapse.then(|| SharedMongo::new(config, endpoints.clone())),
+            mongo: shared_by
+                .mongo
+                .then(|| SharedMongo::new(config, endpoints.clone())),
+            http: shared_by
+                .http
+                .then(|| SharedHttp::new(config, endpoints.clone())),
             endpoints,
             connect_timeout: config.connect_timeout,
             tls: config.tls.clone(),
@@ -93,10 +111,34 @@ impl Cluster {
         self.mongo.as_ref().map(|shared| &shared.servers)
     }
 
+    /// Which listeners share its connections among their clients.
+    pub fn shared_by(&self) -> SharedBy {
+        SharedBy {
+            mongo: self.mongo.is_some(),
+            http: self.http.is_some(),
+        }
+    }
+
+    /// The connections that its clients share, if they do: one pool for each protocol that uses it.
+    pub fn pools(&self) -> impl Iterator<Item = &Arc<SharedPool>> {
+        let mongo = self.mongo.as_ref().map(|shared| &shared.pool);
+        let http = self.http.as_ref().map(|shared| &shared.pool);
+        mongo.into_iter().chain(http)
+    }
+
     /// True while its pool is paused: operations wait until it is resumed.
     pub fn is_drained(&self) -> bool {
-        let shared = self.mongo.as_ref();
-        shared.is_some_and(|shared| shared.pool.is_paused())
+        self.pools().any(|pool| pool.is_paused())
+    }
+
+    /// The limits have changed, and nothing else.
+    pub fn set_limits(&self, config: &ClusterConfig) {
+        if let Some(shared) = &self.mongo {
+            shared.set_limits(config);
+        }
+        if let Some(shared) = &self.http {
+            shared.set_limits(config);
+        }
     }
 
     /// Its endpoints, and the members of its replica set that only their fellows name.
@@ -219,6 +261,7 @@ mod tests {
             tls: None,
             tls_tally: Arc::default(),
             mongo: None,
+            http: None,
         }
     }
 

@@ -14,11 +14,14 @@
 pub mod certificates;
 pub mod collapse;
 pub mod commands;
+pub mod frames;
+pub mod http;
 pub mod mongo;
 pub mod mongod;
 pub mod openssl;
 pub mod peer;
 pub mod proxy;
+pub mod recorder;
 pub mod replica_set;
 pub mod stats;
 pub mod statsd;
