@@ -179,6 +179,8 @@ impl RunArgs {
                 "mode tap makes one upstream connection for each client, so there is nothing to limit; \
                 the flag belongs to mode collapse"
             }
+            // `--mode` says tap or proxy here; both are checked as in a file.
+            (Some(ProtocolName::Http), _) => return,
             (Some(ProtocolName::Tcp), _) => {
                 if self.mode.is_some() {
                     refuse("--mode", "protocol tcp has no modes");

@@ -34,16 +34,16 @@ fn ready(control: &Control) -> Answer {
     }
 }
 
-/// A line a listener, `name::address::protocol::cluster`.
+/// A line a listener, `name::address::protocol::cluster`; several clusters with a comma between them.
 fn listeners(control: &Control) -> String {
     let mut text = String::new();
     for listener in control.topology.listeners() {
         let config = &listener.config;
         let (name, address) = (&config.name, listener.address);
-        let (protocol, cluster) = (config.protocol, &config.cluster);
+        let (protocol, clusters) = (config.protocol, config.clusters.join(","));
         line(
             &mut text,
-            format_args!("{name}::{address}::{protocol}::{cluster}"),
+            format_args!("{name}::{address}::{protocol}::{clusters}"),
         );
     }
     text

@@ -188,18 +188,19 @@ impl Topology {
     }
 
     fn install(&mut self, plan: Planned, stats_enabled: bool, workers: &Workers) {
-        let Some(cluster) = self
-            .clusters
-            .iter()
-            .find(|running| running.config.name == plan.config.cluster)
-            .map(|running| Arc::clone(&running.cluster))
-        else {
-            tracing::error!(listener = %plan.config.name, cluster = %plan.config.cluster, "unknown cluster: not served");
+        let named = |name: &String| {
+            self.clusters
+                .iter()
+                .find(|running| running.config.name == *name)
+                .map(|running| Arc::clone(&running.cluster))
+        };
+        let Some(clusters) = plan.config.clusters.iter().map(named).collect() else {
+            tracing::error!(listener = %plan.config.name, clusters = %plan.config.clusters.join(","), "unknown cluster: not served");
             return;
         };
         let policy = Policy {
             listener: plan.config.clone(),
-            cluster,
+            clusters,
             stats_enabled,
         };
         match plan.sockets {
@@ -236,7 +237,7 @@ impl Topology {
                 socket,
             });
         }
-        tracing::info!(listener = %config.name, %address, protocol = %config.protocol, cluster = %config.cluster, "listening");
+        tracing::info!(listener = %config.name, %address, protocol = %config.protocol, clusters = %config.clusters.join(","), "listening");
         self.listeners.push(RunningListener {
             config,
             address,
@@ -259,7 +260,8 @@ async fn ready(clusters: &[RunningCluster]) {
 
 fn is_collapsed(config: &Config, cluster: &str) -> bool {
     config.listeners.iter().any(|listener| {
-        listener.cluster == cluster && listener.protocol == Protocol::Mongo(MongoMode::Collapse)
+        listener.protocol == Protocol::Mongo(MongoMode::Collapse)
+            && listener.clusters.iter().any(|name| name == cluster)
     })
 }
 

@@ -105,7 +105,7 @@ fn flags_make_one_listener_and_one_cluster() {
     assert_eq!(listener.name, "mongo");
     assert_eq!(listener.listen.to_string(), "127.0.0.1:27117");
     assert_eq!(listener.protocol, Protocol::Mongo(MongoMode::Tap));
-    assert_eq!(listener.cluster, "mongo");
+    assert_eq!(listener.clusters, ["mongo"]);
     assert_eq!(listener.idle_timeout, None);
     let [cluster] = config.clusters.as_slice() else {
         panic!("{:?}", config.clusters)
@@ -169,7 +169,7 @@ fn what_is_not_there_yet_is_called_that() {
     let cases = [
         (
             "--listen http://127.0.0.1:1",
-            "--listen: error: protocol `http` is not available in this version",
+            "--listen: error: protocol http is not served by this build",
         ),
         (
             "--listen redis://127.0.0.1:1 --mode proxy",
@@ -205,7 +205,7 @@ fn what_is_not_there_yet_is_called_that() {
         ),
         (
             "--listen monog://127.0.0.1:1",
-            "(available: mongo, tcp); did you mean `mongo`?",
+            "(available: http, mongo, tcp); did you mean `mongo`?",
         ),
         (
             "--listen 127.0.0.1:1",

@@ -18,14 +18,19 @@ pub(crate) struct Choices<T: 'static> {
 /// What `protocol` says by itself; the mode of the protocol has a key of its own.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum ProtocolName {
+    Http,
     Mongo,
     Tcp,
 }
 
 pub(crate) const PROTOCOLS: Choices<ProtocolName> = Choices {
     what: "protocol",
-    words: &[("mongo", ProtocolName::Mongo), ("tcp", ProtocolName::Tcp)],
-    planned: &["http", "redis"],
+    words: &[
+        ("http", ProtocolName::Http),
+        ("mongo", ProtocolName::Mongo),
+        ("tcp", ProtocolName::Tcp),
+    ],
+    planned: &["redis"],
 };
 
 pub(crate) const MONGO_MODES: Choices<MongoMode> = Choices {

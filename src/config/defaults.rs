@@ -4,8 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::model::{
-    LogFormat, LogLevel, MongoClusterConfig, MongoMode, MongoTopology, PoolConfig, StatsLimits,
-    StatsdFlavor,
+    HttpClusterConfig, HttpMode, HttpVersion, HttpVersions, LogFormat, LogLevel,
+    MongoClusterConfig, MongoMode, MongoTopology, PoolConfig, StatsLimits, StatsdFlavor,
+    Underscores,
 };
 
 /// Loopback: what operators may see and do is not for the network unless they say so
@@ -27,8 +28,35 @@ pub(crate) const MONGO_IDLE_TIMEOUT: Option<Duration> = None;
 /// The mode that changes no byte.
 pub(crate) const MONGO_MODE: MongoMode = MongoMode::Tap;
 
+/// Envoy's `common_http_protocol_options.idle_timeout`: an HTTP connection without a request.
+pub(crate) const HTTP_IDLE_TIMEOUT: Option<Duration> = Some(Duration::from_secs(3600));
+/// Routes, retries and shared connections are what people put an HTTP proxy there for.
+pub(crate) const HTTP_MODE: HttpMode = HttpMode::Proxy;
+/// Envoy's `codec_type: AUTO`.
+pub(crate) const HTTP_VERSIONS: HttpVersions = HttpVersions {
+    http1: true,
+    http2: true,
+};
+/// What Envoy recommends at the edge (`headers_with_underscores_action: REJECT_REQUEST`): a server that takes `_` for
+/// `-` would see a header that nobody here has checked.
+pub(crate) const HTTP_UNDERSCORES: Underscores = Underscores::Reject;
+/// Envoy's `max_headers_count`, and the most that the parser reads.
+pub(crate) const HTTP_MAX_HEADERS: usize = 100;
+/// Envoy has none, so that whoever sends a byte a second holds a connection for hours; nginx waits 60 s, HAProxy's guide says
+/// 5 to 10 s.
+pub(crate) const HTTP_HEADER_TIMEOUT: Option<Duration> = Some(Duration::from_secs(10));
+/// Envoy's `stream_idle_timeout`.
+pub(crate) const HTTP_STREAM_IDLE_TIMEOUT: Option<Duration> = Some(Duration::from_secs(300));
+/// Envoy's `request_timeout` is off: an upload may take its time as long as it moves.
+pub(crate) const HTTP_REQUEST_TIMEOUT: Option<Duration> = None;
+/// Envoy's route `timeout`.
+pub(crate) const HTTP_ROUTE_TIMEOUT: Option<Duration> = Some(Duration::from_secs(15));
+
 /// Envoy's `cluster.connect_timeout`.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Every server has it.
+pub(crate) const HTTP_CLUSTER_VERSION: HttpVersion = HttpVersion::Http1;
 
 /// MongoDB drivers' `maxPoolSize`.
 pub(crate) const POOL_MAX_CONNECTIONS: usize = 100;
@@ -60,6 +88,14 @@ pub(crate) const MONGO_SOURCE: &str = "admin";
 /// A quarter of the pool for operations that wait: half would let them slow all others down.
 pub(crate) fn max_long_waits(max_connections: usize) -> usize {
     (max_connections / 4).max(1)
+}
+
+/// What HTTP listeners use of a cluster, as it is without a word in the config.
+pub(crate) fn http_cluster() -> HttpClusterConfig {
+    HttpClusterConfig {
+        version: HTTP_CLUSTER_VERSION,
+        max_streams: 100,
+    }
 }
 
 /// A pool as it is without a word in the config.
@@ -96,7 +132,7 @@ pub(crate) const STATS_INTERVAL_MIN: Duration = Duration::from_millis(100);
 pub(crate) const STATS_INTERVAL_MAX: Duration = Duration::from_secs(300);
 
 /// Wide enough for real deployments, and small enough that a client which invents names costs megabytes at most.
-/// Commands: a server knows about 170. Codes: about 400 exist, a deployment meets few.
+/// Commands: a server knows about 170. Error codes: about 400 exist, a deployment meets few. Status codes: IANA's registry has 63.
 pub(crate) const STATS_LIMITS: StatsLimits = StatsLimits {
     commands: 200,
     collections: 1000,
@@ -104,6 +140,9 @@ pub(crate) const STATS_LIMITS: StatsLimits = StatsLimits {
     applications: 500,
     error_codes: 200,
     drivers: 50,
+    callers: 500,
+    grpc_methods: 500,
+    status_codes: 100,
 };
 /// A cap has to be one: OpenTelemetry's SDK stops at 2,000 an instrument, this leaves room for 500 times that.
 pub(crate) const STATS_LIMIT_MAX: u64 = 1_000_000;

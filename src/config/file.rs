@@ -333,6 +333,18 @@ pub(crate) struct LimitsFile {
     #[serde(default)]
     #[schemars(range(min = 1, max = MAX), extend("default" = defaults::STATS_LIMITS.drivers))]
     pub(crate) drivers: Field<u64>,
+    /// Call sites of HTTP requests. Cannot be changed by a reload.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = MAX), extend("default" = defaults::STATS_LIMITS.callers))]
+    pub(crate) callers: Field<u64>,
+    /// Methods of gRPC services. Cannot be changed by a reload.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = MAX), extend("default" = defaults::STATS_LIMITS.grpc_methods))]
+    pub(crate) grpc_methods: Field<u64>,
+    /// Status codes of HTTP replies, and those of gRPC for each method. Cannot be changed by a reload.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = MAX), extend("default" = defaults::STATS_LIMITS.status_codes))]
+    pub(crate) status_codes: Field<u64>,
 }
 
 /// A statsd daemon. It gets one burst of datagrams an interval, never one a request.

@@ -39,7 +39,7 @@ fn listener(listener: &ListenerConfig) -> Value {
         "name": listener.name,
         "listen": listener.listen,
         "protocol": listener.protocol.to_string(),
-        "cluster": listener.cluster,
+        "cluster": listener.clusters.first(),
         "idle_timeout": duration_or_never(listener.idle_timeout),
         "max_connections": listener.max_connections.unwrap_or_default(),
     });
@@ -80,7 +80,7 @@ fn cluster(cluster: &ClusterConfig, listeners: &[ListenerConfig]) -> Value {
     });
     let mut users = listeners
         .iter()
-        .filter(|listener| listener.cluster == cluster.name)
+        .filter(|listener| listener.clusters.contains(&cluster.name))
         .peekable();
     let only_tcp =
         users.peek().is_some() && users.all(|listener| listener.protocol == Protocol::Tcp);
@@ -190,6 +190,9 @@ fn stats(
         applications,
         error_codes,
         drivers,
+        callers,
+        grpc_methods,
+        status_codes,
     } = limits;
     let mut value = json!({
         "enabled": enabled,
@@ -201,6 +204,9 @@ fn stats(
             "applications": applications,
             "error_codes": error_codes,
             "drivers": drivers,
+            "callers": callers,
+            "grpc_methods": grpc_methods,
+            "status_codes": status_codes,
         },
     });
     if let Some(StatsdConfig {

@@ -2,6 +2,7 @@
 
 mod clusters;
 mod credentials;
+mod http;
 mod listeners;
 mod stats;
 

@@ -33,12 +33,12 @@ pub struct ListenerShared {
     pub long_waits: Arc<LongWaits>,
 }
 
-/// The config of a listener and the cluster it leads to.
+/// The config of a listener and the clusters it leads to.
 pub struct Policy {
     /// As configured.
     pub listener: ListenerConfig,
-    /// Where its sessions go.
-    pub cluster: Arc<Cluster>,
+    /// Where its sessions go, in the order of the config's `clusters`.
+    pub clusters: Vec<Arc<Cluster>>,
     /// False when all stats are switched off.
     pub stats_enabled: bool,
 }
@@ -63,12 +63,34 @@ pub struct ListenerContext {
     pub shared: Arc<ListenerShared>,
     /// `listener.*`
     pub stats: Scope<ListenerStat>,
-    /// `cluster.*`
-    pub cluster: Scope<ClusterStat>,
-    /// `cluster.*.endpoint.*`, in the order of the cluster's endpoints.
-    pub endpoints: Vec<Scope<ClusterEndpoint>>,
+    /// Where its sessions go, in the order of the policy's clusters.
+    pub targets: Vec<Target>,
     /// What the protocol keeps.
     pub protocol: ProtocolContext,
+}
+
+/// A cluster that a listener sends to, with its series.
+pub struct Target {
+    /// The cluster.
+    pub cluster: Arc<Cluster>,
+    /// `cluster.*`
+    pub stats: Scope<ClusterStat>,
+    /// `cluster.*.endpoint.*`, in the order of the cluster's endpoints.
+    pub endpoints: Vec<Scope<ClusterEndpoint>>,
+}
+
+impl Target {
+    fn new(cluster: &Arc<Cluster>, shard: &Shard) -> Self {
+        let name = cluster.name.as_bytes();
+        let endpoints = cluster.endpoints.iter();
+        Self {
+            stats: shard.scope(&[name]),
+            endpoints: endpoints
+                .map(|endpoint| shard.scope(&[name, endpoint.name.as_bytes()]))
+                .collect(),
+            cluster: Arc::clone(cluster),
+        }
+    }
 }
 
 /// The protocol's own part.
@@ -99,32 +121,26 @@ impl ListenerContext {
         let shard = parts.shard;
         let policy = shared.policy.load_full();
         let name = policy.listener.name.as_bytes();
-        let cluster_name = policy.cluster.name.as_bytes();
-        let cluster: Scope<ClusterStat> = shard.scope(&[cluster_name]);
-        let endpoints = policy
-            .cluster
-            .endpoints
+        let targets: Vec<_> = policy
+            .clusters
             .iter()
-            .map(|endpoint| shard.scope(&[cluster_name, endpoint.name.as_bytes()]))
+            .map(|cluster| Target::new(cluster, shard))
             .collect();
-        let protocol = match policy.listener.protocol {
-            Protocol::Tcp => ProtocolContext::Tcp(Rc::new(TcpListenerStats {
-                stats: shard.scope(&[name]),
-            })),
-            Protocol::Mongo(mode) => {
+        let protocol = match (policy.listener.protocol, targets.first()) {
+            (Protocol::Mongo(mode), Some(target)) => {
                 let mongo = Rc::new(MongoListener::new(
                     shard,
                     &policy.listener.name,
-                    cluster.clone(),
+                    target.stats.clone(),
                     Arc::clone(&shared.long_waits),
                     Rc::clone(parts.notes),
                     policy.stats_enabled,
                 ));
-                match (mode, &policy.cluster.mongo) {
+                match (mode, &target.cluster.mongo) {
                     (MongoMode::Collapse, Some(upstream)) => {
                         ProtocolContext::Collapse(Rc::new(CollapseListener::new(
                             mongo,
-                            &policy.cluster,
+                            &target.cluster,
                             upstream,
                             (parts.pool)(&upstream.pool),
                             Rc::clone(parts.buffers),
@@ -135,11 +151,16 @@ impl ListenerContext {
                     _ => ProtocolContext::Mongo(mongo),
                 }
             }
+            // The config has a cluster for every MongoDB listener, and refuses protocol http.
+            (Protocol::Tcp | Protocol::Mongo(_) | Protocol::Http(_), _) => {
+                ProtocolContext::Tcp(Rc::new(TcpListenerStats {
+                    stats: shard.scope(&[name]),
+                }))
+            }
         };
         Self {
             stats: shard.scope(&[name]),
-            cluster,
-            endpoints,
+            targets,
             protocol,
             policy,
             shared: Arc::clone(shared),

@@ -4,31 +4,32 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use tokio::net::TcpStream;
-
-use super::context::{ListenerContext, ProtocolContext};
+use super::context::{ListenerContext, ProtocolContext, Target};
 use super::sessions::{SessionHandle, Verdict};
 use crate::exchange::{CloseReason, ConnectionRecord, Outcome};
 use crate::protocols::mongo::{Tap, collapse};
 use crate::protocols::relay::{Ended, Relay, Scratch};
 use crate::protocols::tcp::Count;
-use crate::socket::reset_on_close;
 use crate::stats::{Cluster, ClusterEndpoint, Listener, Mongo, Scope, Tcp};
+use crate::stream::Stream;
 use crate::upstream::{self, Connected};
 
 /// Serves one client connection to its end.
 pub async fn session(
-    client: TcpStream,
+    client: Stream,
     context: Rc<ListenerContext>,
     handle: SessionHandle,
     scratch: Scratch,
 ) {
     let open = Open::new(&context);
+    let Some(target) = context.targets.first() else {
+        return open.close(early(CloseReason::NoUpstream), 0);
+    };
     let connecting = upstream::connect(
-        &context.policy.cluster,
+        &target.cluster,
         context.balance(),
-        &context.cluster,
-        &context.endpoints,
+        &target.stats,
+        &target.endpoints,
     );
     // Connecting is rare and its state is large: it is not paid for by every idle session.
     let connected = tokio::select! {
@@ -39,17 +40,19 @@ pub async fn session(
     };
     match connected {
         Ok(upstream) => {
+            let link = Link::new(target, &upstream);
             let (ended, cut) = relay(&context, client, upstream, &handle, &scratch).await;
+            link.close(&ended, cut);
             open.close(ended, cut);
         }
         Err(error) => {
             tracing::warn!(
                 listener = %context.policy.listener.name,
-                cluster = %context.policy.cluster.name,
+                cluster = %target.cluster.name,
                 %error,
                 "no upstream connection; the client's is closed"
             );
-            reset_on_close(&client);
+            client.reset_on_close();
             open.close(early(CloseReason::NoUpstream), 0);
         }
     }
@@ -57,7 +60,7 @@ pub async fn session(
 
 /// Serves one client whose operations go over connections that it shares with others.
 pub async fn collapse_session(
-    client: TcpStream,
+    client: Stream,
     context: Rc<ListenerContext>,
     handle: SessionHandle,
     scratch: Scratch,
@@ -81,13 +84,12 @@ pub async fn collapse_session(
 /// decode, observe, forward: until one side ends. Returns how, and how many exchanges were cut.
 async fn relay(
     context: &ListenerContext,
-    client: TcpStream,
+    client: Stream,
     upstream: Connected,
     handle: &SessionHandle,
     scratch: &Scratch,
 ) -> (Ended, usize) {
-    let link = Link::new(context, &upstream);
-    let (ended, cut) = match &context.protocol {
+    match &context.protocol {
         ProtocolContext::Tcp(listener) => {
             let mut count = Count::new(Rc::clone(listener));
             let relay = Relay::new(client, upstream.stream, &mut count, handle, scratch);
@@ -107,9 +109,7 @@ async fn relay(
             });
             (ended, cut)
         }
-    };
-    link.close(&ended, cut);
-    (ended, cut)
+    }
 }
 
 /// A client connection that is counted as open until it is closed, or its session is dropped.
@@ -207,9 +207,9 @@ struct Link {
 }
 
 impl Link {
-    fn new(context: &ListenerContext, upstream: &Connected) -> Self {
-        let cluster = context.cluster.clone();
-        let endpoint = context.endpoints.get(upstream.endpoint).cloned();
+    fn new(target: &Target, upstream: &Connected) -> Self {
+        let cluster = target.stats.clone();
+        let endpoint = target.endpoints.get(upstream.endpoint).cloned();
         cluster.inc(Cluster::UPSTREAM_CX_TOTAL);
         cluster.gauge_add(Cluster::UPSTREAM_CX_ACTIVE, 1);
         if let Some(endpoint) = &endpoint {

@@ -84,17 +84,26 @@ pub enum Cap {
     ErrorCodes,
     /// `stats.limits.drivers`
     Drivers,
+    /// `stats.limits.callers`
+    Callers,
+    /// `stats.limits.grpc_methods`
+    GrpcMethods,
+    /// `stats.limits.status_codes`
+    StatusCodes,
 }
 
 impl Cap {
     /// All of them, in the order of [`Cap::index`].
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::Commands,
         Self::Collections,
         Self::CallSites,
         Self::Applications,
         Self::ErrorCodes,
         Self::Drivers,
+        Self::Callers,
+        Self::GrpcMethods,
+        Self::StatusCodes,
     ];
 
     /// Its key under `stats.limits`, and the label of what was folded under it.
@@ -106,6 +115,9 @@ impl Cap {
             Self::Applications => "applications",
             Self::ErrorCodes => "error_codes",
             Self::Drivers => "drivers",
+            Self::Callers => "callers",
+            Self::GrpcMethods => "grpc_methods",
+            Self::StatusCodes => "status_codes",
         }
     }
 

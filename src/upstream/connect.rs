@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::cluster::{Balance, Cluster, Endpoint, Occupied};
 use crate::socket;
 use crate::stats::{Cluster as ClusterStat, ClusterEndpoint, Scope};
+use crate::stream::Stream;
 
 /// Endpoints tried for one session before it is given up: the first and three more, as HAProxy's
 /// `retries 3` with `option redispatch` does.
@@ -18,8 +19,8 @@ const MAX_ATTEMPTS: usize = 4;
 
 /// A connection, and its share of the endpoint's load until it is dropped.
 pub struct Connected {
-    /// The socket, with Nagle's algorithm off.
-    pub stream: TcpStream,
+    /// The connection, with Nagle's algorithm off.
+    pub stream: Stream,
     /// Which endpoint of the cluster it goes to.
     pub endpoint: usize,
     /// When the connection was there.
@@ -95,7 +96,7 @@ async fn attempt(
     cluster: &Cluster,
     endpoint: &Arc<Endpoint>,
     stats: &Scope<ClusterStat>,
-) -> Result<TcpStream, ConnectError> {
+) -> Result<Stream, ConnectError> {
     let begun = Instant::now();
     let stream = timeout(cluster.connect_timeout, dial(endpoint))
         .await
@@ -109,11 +110,11 @@ async fn attempt(
 ///
 /// # Errors
 /// The last address's error, or that no address is known.
-pub async fn dial(endpoint: &Endpoint) -> Result<TcpStream, ConnectError> {
+pub async fn dial(endpoint: &Endpoint) -> Result<Stream, ConnectError> {
     let mut last = None;
     for address in endpoint.addresses().iter() {
         match dial_address(*address).await {
-            Ok(stream) => return Ok(stream),
+            Ok(stream) => return Ok(stream.into()),
             Err(error) => last = Some(error),
         }
     }

@@ -16,10 +16,11 @@ use clap::Parser as _;
 use insta::assert_snapshot;
 use narrows::cli::{Cli, Command};
 use narrows::config::{
-    AdminConfig, ClusterConfig, Config, ConfigError, Endpoint, ListenerConfig, LogConfig,
-    LogFormat, LogLevel, MongoAuth, MongoClusterConfig, MongoCompressor, MongoCredential,
-    MongoMechanism, MongoMode, MongoTopology, PasswordSource, PoolConfig, Protocol, StatsConfig,
-    StatsLimits, StatsdAddress, StatsdConfig, StatsdFlavor, load, parse, to_json,
+    AdminConfig, ClusterConfig, Config, ConfigError, Endpoint, HttpClusterConfig, HttpVersion,
+    ListenerConfig, LogConfig, LogFormat, LogLevel, MongoAuth, MongoClusterConfig, MongoCompressor,
+    MongoCredential, MongoMechanism, MongoMode, MongoTopology, PasswordSource, PoolConfig,
+    Protocol, StatsConfig, StatsLimits, StatsdAddress, StatsdConfig, StatsdFlavor, load, parse,
+    to_json,
 };
 use narrows::scram::Users;
 use narrows::secret::Secret;
@@ -79,7 +80,7 @@ clusters:
 stats:
   enabled: false
   interval: 10s
-  limits: { commands: 1, collections: 2, call_sites: 3, applications: 4, error_codes: 5, drivers: 6 }
+  limits: { commands: 1, collections: 2, call_sites: 3, applications: 4, error_codes: 5, drivers: 6, callers: 7, grpc_methods: 8, status_codes: 9 }
   statsd: { address: 'unix:///run/statsd.sock', prefix: shop.proxy, flavor: datadog }
 ";
 
@@ -111,7 +112,7 @@ fn full() -> Config {
                 name: "orders".to_owned(),
                 listen: "127.0.0.1:27117".parse().unwrap(),
                 protocol: Protocol::Mongo(MongoMode::Collapse),
-                cluster: "orders".to_owned(),
+                clusters: vec!["orders".to_owned()],
                 idle_timeout: Some(Duration::from_secs(300)),
                 max_connections: Some(1000),
                 mongo_auth: MongoAuth::Scram {
@@ -119,16 +120,18 @@ fn full() -> Config {
                     users: Arc::new(Users::load(Path::new("tests/config/users")).unwrap()),
                 },
                 mongo_streams_hello: false,
+                http: None,
             },
             ListenerConfig {
                 name: "legacy".to_owned(),
                 listen: "0.0.0.0:0".parse().unwrap(),
                 protocol: Protocol::Tcp,
-                cluster: "legacy".to_owned(),
+                clusters: vec!["legacy".to_owned()],
                 idle_timeout: None,
                 max_connections: None,
                 mongo_auth: MongoAuth::None,
                 mongo_streams_hello: true,
+                http: None,
             },
         ],
         clusters: vec![
@@ -150,6 +153,7 @@ fn full() -> Config {
                     max_long_waits: 6,
                 },
                 mongo: full_mongo(),
+                http: default_http(),
             },
             ClusterConfig {
                 name: "legacy".to_owned(),
@@ -157,6 +161,7 @@ fn full() -> Config {
                 connect_timeout: Duration::from_secs(5),
                 pool: default_pool(),
                 mongo: default_mongo(),
+                http: default_http(),
             },
         ],
         stats: StatsConfig {
@@ -169,6 +174,9 @@ fn full() -> Config {
                 applications: 4,
                 error_codes: 5,
                 drivers: 6,
+                callers: 7,
+                grpc_methods: 8,
+                status_codes: 9,
             },
             statsd: Some(StatsdConfig {
                 address: StatsdAddress::Unix(PathBuf::from("/run/statsd.sock")),
@@ -228,6 +236,13 @@ fn default_mongo() -> MongoClusterConfig {
         credentials: Vec::new(),
         cursor_timeout: Duration::from_secs(660),
         transaction_timeout: Duration::from_secs(120),
+    }
+}
+
+fn default_http() -> HttpClusterConfig {
+    HttpClusterConfig {
+        version: HttpVersion::Http1,
+        max_streams: 100,
     }
 }
 

@@ -83,6 +83,7 @@ impl Resolver<'_> {
                 .mongo
                 .value()
                 .map_or_else(defaults::mongo_cluster, |mongo| self.mongo_cluster(mongo)),
+            http: defaults::http_cluster(),
         }
     }
 

@@ -70,11 +70,12 @@ impl Resolver<'_> {
             name: name?,
             listen: listen?,
             protocol: protocol?,
-            cluster: cluster?,
+            clusters: vec![cluster?],
             idle_timeout,
             max_connections,
             mongo_auth,
             mongo_streams_hello,
+            http: matches!(protocol, Some(Protocol::Http(_))).then(|| Arc::new(self.http())),
         })
     }
 
@@ -87,14 +88,21 @@ impl Resolver<'_> {
         let mode = self.chosen(&mongo.mode, &MONGO_MODES, defaults::MONGO_MODE);
         let auth = self.chosen(&mongo.auth, &MONGO_AUTHS, AuthName::None);
         let protocol = match name {
-            Some(ProtocolName::Tcp) => {
+            Some(other @ (ProtocolName::Tcp | ProtocolName::Http)) => {
                 if written.mongo.given().is_some() {
+                    let word = PROTOCOLS.word(other);
                     self.problem(
                         place,
-                        "mongo settings belong to protocol mongo; this listener has protocol tcp",
+                        format!("mongo settings belong to protocol mongo; this listener has protocol {word}"),
                     );
                 }
-                return (Some(Protocol::Tcp), MongoAuth::None);
+                if other == ProtocolName::Tcp {
+                    return (Some(Protocol::Tcp), MongoAuth::None);
+                }
+                if let Some(place) = place_of(&written.protocol) {
+                    self.problem(place, "protocol http is not served by this build");
+                }
+                return (Some(Protocol::Http(defaults::HTTP_MODE)), MongoAuth::None);
             }
             Some(ProtocolName::Mongo) => {
                 Some(Protocol::Mongo(mode.unwrap_or(defaults::MONGO_MODE)))
@@ -287,6 +295,7 @@ fn default_idle_timeout(protocol: Protocol) -> Option<Duration> {
     match protocol {
         Protocol::Tcp => defaults::TCP_IDLE_TIMEOUT,
         Protocol::Mongo(_) => defaults::MONGO_IDLE_TIMEOUT,
+        Protocol::Http(_) => defaults::HTTP_IDLE_TIMEOUT,
     }
 }
 

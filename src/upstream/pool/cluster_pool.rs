@@ -177,7 +177,7 @@ impl ClusterPool {
     /// An idle connection that is as it should be. Others are closed.
     pub(super) fn pop_idle(self: &Rc<Self>, state: &mut Lanes, lane: usize) -> Option<Connection> {
         loop {
-            let connection = state.lanes.get_mut(lane)?.idle.pop_back()?;
+            let mut connection = state.lanes.get_mut(lane)?.idle.pop_back()?;
             self.count(state, lane, Change::Idle(-1));
             let Some(fault) = connection.fault() else {
                 return Some(connection);

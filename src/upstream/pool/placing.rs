@@ -155,7 +155,7 @@ impl ClusterPool {
         self: &Rc<Self>,
         state: &mut Lanes,
         lane: usize,
-        connection: Connection,
+        mut connection: Connection,
         reused: bool,
         now: Instant,
     ) {
@@ -251,7 +251,7 @@ impl ClusterPool {
         self: &Rc<Self>,
         state: &mut Lanes,
         lane: usize,
-        connection: Connection,
+        mut connection: Connection,
         to: &Arc<Member>,
     ) {
         let answers = Some(connection.facts.key.key());

@@ -26,7 +26,6 @@ use std::time::Instant;
 
 use bson::raw::RawDocument;
 use narrows_parsers::mongo::{Compressor, ReplyDecoder, RequestDecoder, Step};
-use tokio::net::TcpStream;
 
 use super::MongoListener;
 use super::errors::Refusal;
@@ -38,6 +37,7 @@ use crate::config::{ListenerConfig, MongoAuth};
 use crate::exchange::{CloseReason, Outcome};
 use crate::listener::sessions::SessionHandle;
 use crate::protocols::relay::Scratch;
+use crate::stream::Stream;
 use crate::upstream::Cluster;
 use crate::upstream::mongo::{Servers, SharedMongo};
 use crate::upstream::pool::ClusterPool;
@@ -69,7 +69,7 @@ pub struct CollapseListener {
 /// One client connection.
 pub struct Session<'a> {
     listener: Rc<CollapseListener>,
-    client: TcpStream,
+    client: Stream,
     handle: &'a SessionHandle,
     scratch: Scratch,
     inbox: Inbox,
@@ -173,7 +173,7 @@ impl<'a> Session<'a> {
     /// A session with a client that has just connected.
     pub fn new(
         listener: Rc<CollapseListener>,
-        client: TcpStream,
+        client: Stream,
         handle: &'a SessionHandle,
         scratch: Scratch,
     ) -> Self {
@@ -181,7 +181,7 @@ impl<'a> Session<'a> {
             inbox: Inbox::new(Rc::clone(&listener.buffers)),
             pairs: Pairs::new(Rc::clone(&listener.mongo)),
             identity: listener.auth.stranger(),
-            peer: client.peer_addr().ok(),
+            peer: client.tcp().peer_addr().ok(),
             listener,
             client,
             handle,
@@ -212,6 +212,7 @@ impl<'a> Session<'a> {
             }
             self.finish(&operation);
         };
+        self.client.announce_end();
         let cut = self.pairs.len();
         self.pairs.cut(match end.reason {
             CloseReason::UpstreamReset => Outcome::UpstreamGone,

@@ -1,0 +1,5 @@
+//! TLS, for listeners and clusters of every protocol.
+
+mod channel;
+
+pub use channel::Channel;
