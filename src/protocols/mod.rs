@@ -1,5 +1,6 @@
 //! One session type for each protocol, over the one byte path of [`relay`].
 
+pub mod http;
 pub mod mongo;
 pub mod relay;
 pub mod tcp;

@@ -1,0 +1,3 @@
+//! HTTP.
+#![allow(dead_code)]
+mod bridge;
