@@ -7,13 +7,17 @@ use std::sync::atomic::AtomicUsize;
 
 use arc_swap::ArcSwap;
 
-use crate::config::{ListenerConfig, MongoMode, Protocol};
-use crate::protocols::mongo::collapse::{Buffers, CollapseListener};
+use crate::config::{HttpMode, ListenerConfig, MongoMode, Protocol};
+use crate::protocols::http::route::RouteTable;
+use crate::protocols::http::{self, HttpListener};
+use crate::protocols::inbox::Buffers;
+use crate::protocols::mongo::collapse::CollapseListener;
 use crate::protocols::mongo::{LongWaits, MongoListener, Notes};
 use crate::protocols::tcp::TcpListenerStats;
 use crate::stats::{
     Cluster as ClusterStat, ClusterEndpoint, Listener as ListenerStat, Scope, Shard,
 };
+use crate::upstream::http::HttpUpstream;
 use crate::upstream::pool::{ClusterPool, SharedPool};
 use crate::upstream::{Balance, Cluster};
 
@@ -39,6 +43,8 @@ pub struct Policy {
     pub listener: ListenerConfig,
     /// Where its sessions go, in the order of the config's `clusters`.
     pub clusters: Vec<Arc<Cluster>>,
+    /// Which of its requests go where, when it is an HTTP listener in mode proxy.
+    pub routes: Option<Arc<RouteTable>>,
     /// False when all stats are switched off.
     pub stats_enabled: bool,
 }
@@ -101,6 +107,8 @@ pub enum ProtocolContext {
     Mongo(Rc<MongoListener>),
     /// MongoDB, many clients over few connections.
     Collapse(Rc<CollapseListener>),
+    /// HTTP, each request where its route says.
+    Http(Rc<HttpListener>),
 }
 
 /// What a listener is given by its worker.
@@ -151,7 +159,24 @@ impl ListenerContext {
                     _ => ProtocolContext::Mongo(mongo),
                 }
             }
-            // The config has a cluster for every MongoDB listener, and refuses protocol http.
+            (Protocol::Http(HttpMode::Proxy), _)
+                if let (Some(config), Some(routes)) = (&policy.listener.http, &policy.routes) =>
+            {
+                ProtocolContext::Http(Rc::new(HttpListener::new(http::Parts {
+                    name: &policy.listener.name,
+                    config: Arc::clone(config),
+                    routes: Arc::clone(routes),
+                    upstreams: targets
+                        .iter()
+                        .map(|target| http_upstream(target, parts))
+                        .collect(),
+                    shard,
+                    buffers: Rc::clone(parts.buffers),
+                    idle_timeout: policy.listener.idle_timeout,
+                    enabled: policy.stats_enabled,
+                })))
+            }
+            // The config has a cluster for every MongoDB listener, and routes for every HTTP listener in mode proxy.
             (Protocol::Tcp | Protocol::Mongo(_) | Protocol::Http(_), _) => {
                 ProtocolContext::Tcp(Rc::new(TcpListenerStats {
                     stats: shard.scope(&[name]),
@@ -170,8 +195,15 @@ impl ListenerContext {
     /// How this listener's sessions are spread over the endpoints.
     pub fn balance(&self) -> Balance {
         match self.protocol {
-            ProtocolContext::Tcp(_) => Balance::LeastConnected,
+            ProtocolContext::Tcp(_) | ProtocolContext::Http(_) => Balance::LeastConnected,
             ProtocolContext::Mongo(_) | ProtocolContext::Collapse(_) => Balance::InOrder,
         }
     }
+}
+
+/// This worker's part of a cluster that an HTTP listener sends to.
+fn http_upstream(target: &Target, parts: &WorkerParts<'_>) -> Option<Rc<HttpUpstream>> {
+    let shared = target.cluster.http.as_ref()?;
+    let pool = (parts.pool)(&shared.pool);
+    Some(Rc::new(HttpUpstream::new(target, pool, parts.shard)))
 }

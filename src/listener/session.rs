@@ -7,10 +7,11 @@ use std::time::Instant;
 use super::context::{ListenerContext, ProtocolContext, Target};
 use super::sessions::{SessionHandle, Verdict};
 use crate::exchange::{CloseReason, ConnectionRecord, Outcome};
+use crate::protocols::http::session as http;
 use crate::protocols::mongo::{Tap, collapse};
 use crate::protocols::relay::{Ended, Relay, Scratch};
 use crate::protocols::tcp::Count;
-use crate::stats::{Cluster, ClusterEndpoint, Listener, Mongo, Scope, Tcp};
+use crate::stats::{Cluster, ClusterEndpoint, Http, Listener, Mongo, Scope, Tcp};
 use crate::stream::Stream;
 use crate::upstream::{self, Connected};
 
@@ -81,6 +82,21 @@ pub async fn collapse_session(
     open.close(ended, cut);
 }
 
+/// Serves one HTTP client.
+pub async fn http_session(
+    client: Stream,
+    context: Rc<ListenerContext>,
+    handle: SessionHandle,
+    scratch: Scratch,
+) {
+    let open = Open::new(&context);
+    let ProtocolContext::Http(listener) = &context.protocol else {
+        return;
+    };
+    let (ended, cut) = http::serve(client, Rc::clone(listener), &handle, scratch).await;
+    open.close(ended, cut);
+}
+
 /// decode, observe, forward: until one side ends. Returns how, and how many exchanges were cut.
 async fn relay(
     context: &ListenerContext,
@@ -95,8 +111,10 @@ async fn relay(
             let relay = Relay::new(client, upstream.stream, &mut count, handle, scratch);
             (relay.await, 0)
         }
-        // Has a session of its own, which lends connections.
-        ProtocolContext::Collapse(_) => (early(CloseReason::NoUpstream), 0),
+        // Have sessions of their own, which lend connections.
+        ProtocolContext::Collapse(_) | ProtocolContext::Http(_) => {
+            (early(CloseReason::NoUpstream), 0)
+        }
         ProtocolContext::Mongo(listener) => {
             let mut tap = Tap::new(Rc::clone(listener));
             let relay = Relay::new(client, upstream.stream, &mut tap, handle, scratch);
@@ -167,6 +185,7 @@ impl<'a> Open<'a> {
         match &self.context.protocol {
             ProtocolContext::Mongo(mongo) => report_mongo(&mongo.stats, record),
             ProtocolContext::Collapse(listener) => report_mongo(&listener.mongo().stats, record),
+            ProtocolContext::Http(listener) => report_http(&listener.stats, record),
             ProtocolContext::Tcp(tcp) => {
                 if record.reason == CloseReason::IdleTimeout {
                     tcp.stats.inc(Tcp::IDLE_TIMEOUT);
@@ -196,6 +215,38 @@ fn report_mongo(stats: &Scope<Mongo>, record: &ConnectionRecord) {
         } else {
             Mongo::CX_DESTROY_REMOTE_WITH_ACTIVE_RQ
         });
+    }
+}
+
+fn report_http(stats: &Scope<Http>, record: &ConnectionRecord) {
+    let length = record.end.saturating_duration_since(record.start);
+    stats.record(
+        Http::DOWNSTREAM_CX_LENGTH_MS,
+        u64::try_from(length.as_micros()).unwrap_or(u64::MAX),
+    );
+    stats.add(Http::DOWNSTREAM_CX_RX_BYTES_TOTAL, record.received_bytes);
+    stats.add(Http::DOWNSTREAM_CX_TX_BYTES_TOTAL, record.sent_bytes);
+    stats.inc(Http::DOWNSTREAM_CX_DESTROY);
+    let (closed, cut) = match record.reason.is_local() {
+        true => (
+            Http::DOWNSTREAM_CX_DESTROY_LOCAL,
+            Http::DOWNSTREAM_CX_DESTROY_LOCAL_ACTIVE_RQ,
+        ),
+        false => (
+            Http::DOWNSTREAM_CX_DESTROY_REMOTE,
+            Http::DOWNSTREAM_CX_DESTROY_REMOTE_ACTIVE_RQ,
+        ),
+    };
+    stats.inc(closed);
+    if record.exchanges_cut > 0 {
+        stats.inc(cut);
+        stats.inc(Http::DOWNSTREAM_CX_DESTROY_ACTIVE_RQ);
+    }
+    match record.reason {
+        CloseReason::IdleTimeout => stats.inc(Http::DOWNSTREAM_CX_IDLE_TIMEOUT),
+        CloseReason::Drained => stats.inc(Http::DOWNSTREAM_CX_DRAIN_CLOSE),
+        CloseReason::Malformed => stats.inc(Http::DOWNSTREAM_CX_PROTOCOL_ERROR),
+        _ => {}
     }
 }
 

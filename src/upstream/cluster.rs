@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::http::SharedHttp;
 use super::mongo::{Servers, SharedMongo};
+use super::pool::SharedPool;
 use crate::config::ClusterConfig;
 
 /// A named set of endpoints.
@@ -20,6 +22,17 @@ pub struct Cluster {
     pub connect_timeout: Duration,
     /// What its clients share, when a MongoDB listener in mode collapse uses it.
     pub mongo: Option<SharedMongo>,
+    /// What its clients share, when an HTTP listener in mode proxy uses it.
+    pub http: Option<SharedHttp>,
+}
+
+/// Which listeners share its connections among their clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SharedBy {
+    /// MongoDB listeners in mode collapse.
+    pub mongo: bool,
+    /// HTTP listeners in mode proxy.
+    pub http: bool,
 }
 
 /// How an endpoint is chosen for a new session.
@@ -56,9 +69,8 @@ pub struct Endpoint {
 }
 
 impl Cluster {
-    /// A cluster as configured; `collapse` when a MongoDB listener in that mode uses it. Names are looked up later, by
-    /// [`super::discovery`].
-    pub fn new(config: &ClusterConfig, collapse: bool) -> Self {
+    /// A cluster as configured. Names are looked up later, by [`super::discovery`].
+    pub fn new(config: &ClusterConfig, shared_by: SharedBy) -> Self {
         let endpoints: Vec<_> = config
             .endpoints
             .iter()
@@ -66,7 +78,12 @@ impl Cluster {
             .collect();
         Self {
             name: config.name.clone(),
-            mongo: collapse.then(|| SharedMongo::new(config, endpoints.clone())),
+            mongo: shared_by
+                .mongo
+                .then(|| SharedMongo::new(config, endpoints.clone())),
+            http: shared_by
+                .http
+                .then(|| SharedHttp::new(config, endpoints.clone())),
             endpoints,
             connect_timeout: config.connect_timeout,
         }
@@ -77,10 +94,34 @@ impl Cluster {
         self.mongo.as_ref().map(|shared| &shared.servers)
     }
 
+    /// Which listeners share its connections among their clients.
+    pub fn shared_by(&self) -> SharedBy {
+        SharedBy {
+            mongo: self.mongo.is_some(),
+            http: self.http.is_some(),
+        }
+    }
+
+    /// The connections that its clients share, if they do: one pool for each protocol that uses it.
+    pub fn pools(&self) -> impl Iterator<Item = &Arc<SharedPool>> {
+        let mongo = self.mongo.as_ref().map(|shared| &shared.pool);
+        let http = self.http.as_ref().map(|shared| &shared.pool);
+        mongo.into_iter().chain(http)
+    }
+
     /// True while its pool is paused: operations wait until it is resumed.
     pub fn is_drained(&self) -> bool {
-        let shared = self.mongo.as_ref();
-        shared.is_some_and(|shared| shared.pool.is_paused())
+        self.pools().any(|pool| pool.is_paused())
+    }
+
+    /// The limits have changed, and nothing else.
+    pub fn set_limits(&self, config: &ClusterConfig) {
+        if let Some(shared) = &self.mongo {
+            shared.set_limits(config);
+        }
+        if let Some(shared) = &self.http {
+            shared.set_limits(config);
+        }
     }
 
     /// Its endpoints, and the members of its replica set that only their fellows name.
@@ -200,6 +241,7 @@ mod tests {
                 .collect(),
             connect_timeout: Duration::from_secs(1),
             mongo: None,
+            http: None,
         }
     }
 

@@ -115,6 +115,15 @@ impl Body {
         matches!(self.stage, Stage::Done)
     }
 
+    /// Bytes that are still to come, where the framing says so from the start.
+    pub fn left(&self) -> Option<u64> {
+        match self.stage {
+            Stage::Done => Some(0),
+            Stage::Length(left) => Some(left),
+            _ => None,
+        }
+    }
+
     /// The message is complete if the connection ends here.
     pub fn may_end(&self) -> bool {
         matches!(self.stage, Stage::Done | Stage::Endless)

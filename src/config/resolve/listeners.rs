@@ -99,9 +99,6 @@ impl Resolver<'_> {
                 if other == ProtocolName::Tcp {
                     return (Some(Protocol::Tcp), MongoAuth::None);
                 }
-                if let Some(place) = place_of(&written.protocol) {
-                    self.problem(place, "protocol http is not served by this build");
-                }
                 return (Some(Protocol::Http(defaults::HTTP_MODE)), MongoAuth::None);
             }
             Some(ProtocolName::Mongo) => {

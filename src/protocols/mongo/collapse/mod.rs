@@ -10,7 +10,6 @@
 
 mod exchange;
 mod hello;
-mod inbox;
 mod incoming;
 mod kill;
 mod login;
@@ -36,13 +35,12 @@ use super::wire;
 use crate::config::{ListenerConfig, MongoAuth};
 use crate::exchange::{CloseReason, Outcome};
 use crate::listener::sessions::SessionHandle;
+use crate::protocols::inbox::{Buffers, Inbox, MAX_HELD_BYTES};
 use crate::protocols::relay::Scratch;
 use crate::stream::Stream;
 use crate::upstream::Cluster;
 use crate::upstream::mongo::{Servers, SharedMongo};
 use crate::upstream::pool::ClusterPool;
-pub use inbox::Buffers;
-use inbox::Inbox;
 use login::{Auth, Identity};
 use operation::{Operation, Routed, Who};
 
@@ -230,7 +228,7 @@ impl<'a> Session<'a> {
     /// decide: who answers, and has it answered.
     async fn serve(&mut self, operation: &mut Operation) -> Result<(), End> {
         if std::mem::take(&mut self.overflowed) {
-            let limit = inbox::MAX_HELD_BYTES;
+            let limit = MAX_HELD_BYTES;
             return self.refuse(operation, Refusal::TooMuchHeld { limit }).await;
         }
         match operation.who {

@@ -8,11 +8,11 @@ use std::task::{Context, Poll, ready};
 use narrows_parsers::mongo::{RequestDecoder, Step, inflate_message};
 use tokio::io::{AsyncRead as _, ReadBuf};
 
-use super::inbox::Inbox;
 use super::operation::{Operation, Who};
 use super::{End, Session};
 use crate::exchange::CloseReason;
 use crate::listener::sessions::Verdict;
+use crate::protocols::inbox::Inbox;
 use crate::protocols::relay::Scratch;
 use crate::stream::Stream;
 
