@@ -197,6 +197,7 @@ impl HttpListener {
         }
         match failure {
             Failure::Malformed(reason) => self.refused(reason.label()),
+            Failure::Unsafe(reason) => self.refused(reason),
             Failure::Underscore => {
                 self.one
                     .inc(HttpOne::REQUESTS_REJECTED_WITH_UNDERSCORES_IN_HEADERS);

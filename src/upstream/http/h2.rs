@@ -1,11 +1,10 @@
 //! Connections to HTTP/2 servers: each serves many exchanges at once, so a worker needs few of them.
 //!
 //! A connection is a lease of the pool that every protocol uses ([`crate::upstream::pool`]), held for as long as it lives: what a cluster may have open is
-//! counted in one place. An exchange takes a [`Stream`] on the first connection to its endpoint that has room; when none has, one is opened,
+//! counted in one place. An exchange takes an [`H2Stream`] on the first connection to its endpoint that has room; when none has, one is opened,
 //! for all who wait. A server that says GOAWAY gets no new streams, and the connection ends with its last.
 
 use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
@@ -21,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
 use super::pool::{Busy, HttpUpstream};
-use crate::stats::Cluster as ClusterStat;
+use crate::stats::{Cluster as ClusterStat, ClusterEndpoint, Scope};
 use crate::upstream::Endpoint;
 use crate::upstream::pool::{CheckoutError, CloseReason, Lease, OpenError, OpenErrorKind};
 
@@ -62,7 +61,7 @@ struct Connection {
 }
 
 /// A place for one exchange on a connection, until it is dropped.
-pub struct Stream {
+pub struct H2Stream {
     connection: Rc<Connection>,
     busy: Busy,
 }
@@ -72,24 +71,26 @@ struct Waits<'a>(&'a Cell<usize>);
 
 impl HttpUpstream {
     /// A place on a connection that is open, at the endpoint that has the least to do.
-    pub fn stream_at_hand(self: &Rc<Self>) -> Option<Stream> {
+    pub fn stream_at_hand(self: &Rc<Self>) -> Option<H2Stream> {
         let (place, _) = self.least_busy(&[])?;
         let connection = self.h2(place)?.take()?;
-        Some(Stream::new(connection, Busy::new(self, place)))
+        Some(H2Stream::new(connection, Busy::new(self, place)))
     }
 
     /// A place on a connection to the endpoint that has the least to do, or to the next one where that can't be reached.
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn stream(self: &Rc<Self>, now: Instant) -> Result<Stream, CheckoutError> {
+    pub async fn stream(self: &Rc<Self>, now: Instant) -> Result<H2Stream, CheckoutError> {
         self.stats.inc(ClusterStat::UPSTREAM_RQ_PENDING_TOTAL);
         let config = self.pool.shared().policy().config.clone();
         let deadline = tokio::time::Instant::from_std(now + config.wait_timeout);
         let mut tried = Vec::new();
         let mut last = None;
         while let Some((place, endpoint)) = self.least_busy(&tried) {
-            let Some(h2) = self.h2(place) else { break };
+            let Some(h2) = self.h2(place).cloned() else {
+                break;
+            };
             let busy = Busy::new(self, place);
             if h2.waiting.get() >= config.max_waiting {
                 self.stats.inc(ClusterStat::UPSTREAM_RQ_PENDING_OVERFLOW);
@@ -100,7 +101,7 @@ impl HttpUpstream {
             }
             let waited = tokio::time::timeout_at(deadline, self.wait(&h2, endpoint)).await;
             match waited {
-                Ok(Ok(connection)) => return Ok(Stream::new(connection, busy)),
+                Ok(Ok(connection)) => return Ok(H2Stream::new(connection, busy)),
                 Ok(Err(error @ (CheckoutError::Open { .. } | CheckoutError::Retired { .. }))) => {
                     tried.push(place);
                     last = Some(error);
@@ -203,7 +204,7 @@ async fn connect(
         lease: Some(lease),
         reason: Rc::clone(&reason),
     };
-    let max_streams = upstream.max_streams();
+    let max_streams = upstream.config.max_streams;
     let handshake = settings(max_streams).handshake(io).await;
     let (requests, io) = handshake.map_err(|error| protocol_error(error.to_string()))?;
     upstream.stats.inc(ClusterStat::UPSTREAM_CX_HTTP2_TOTAL);
@@ -304,7 +305,8 @@ impl Connection {
     }
 
     fn has_room(&self) -> bool {
-        let allowed = self.requests.borrow().as_ref();
+        let requests = self.requests.borrow();
+        let allowed = requests.as_ref();
         let allowed = allowed.map_or(0, SendRequest::current_max_send_streams);
         self.streams.get() < self.max_streams.min(allowed)
     }
@@ -339,9 +341,12 @@ impl Connection {
     }
 }
 
-impl Stream {
+impl H2Stream {
     fn new(connection: Rc<Connection>, busy: Busy) -> Self {
-        busy.sent();
+        busy.upstream().stats.inc(ClusterStat::UPSTREAM_RQ_TOTAL);
+        if let Some(endpoint) = busy.endpoint() {
+            endpoint.inc(ClusterEndpoint::RQ_TOTAL);
+        }
         Self { connection, busy }
     }
 
@@ -360,21 +365,19 @@ impl Stream {
         }
     }
 
-    /// The endpoint that it leads to.
-    pub fn busy(&self) -> &Busy {
-        &self.busy
-    }
-
-    /// The exchange is over.
-    pub fn end(self, now: Instant) {
-        self.connection.last_used.set(now);
+    /// `cluster.*.endpoint.*`
+    pub fn endpoint(&self) -> Option<&Scope<ClusterEndpoint>> {
+        self.busy.endpoint()
     }
 }
 
-impl Drop for Stream {
+impl Drop for H2Stream {
     fn drop(&mut self) {
         let streams = &self.connection.streams;
         streams.set(streams.get().saturating_sub(1));
+        if streams.get() == 0 {
+            self.connection.last_used.set(Instant::now());
+        }
         if let Some(endpoint) = self.connection.endpoint.upgrade() {
             endpoint.room.notify_one();
         }

@@ -5,16 +5,18 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use crate::config::ClusterConfig;
+use crate::config::{ClusterConfig, HttpClusterConfig};
 use crate::upstream::pool::{
     OpenError, OpenErrorKind, Opened, Opener, Opening, PoolPolicy, SharedPool,
 };
 use crate::upstream::{ConnectError, Endpoint, dial};
 
-/// The HTTP/1 connections of a cluster.
+/// The connections of a cluster.
 pub struct SharedHttp {
     /// The connections.
     pub pool: Arc<SharedPool>,
+    /// How its servers are spoken to.
+    pub config: HttpClusterConfig,
     opener: Arc<HttpOpener>,
 }
 
@@ -30,6 +32,7 @@ impl SharedHttp {
         };
         Self {
             pool: SharedPool::new(&config.name, policy, endpoints),
+            config: config.http.clone(),
             opener,
         }
     }

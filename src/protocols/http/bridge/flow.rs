@@ -13,6 +13,8 @@ pub(crate) trait Meter {
     fn data(&mut self, bytes: &Bytes);
     /// The message ended, with these trailers.
     fn ended(&mut self, trailers: Option<&HeaderMap>);
+    /// The last part of it is about to be written.
+    fn writing(&mut self);
 }
 
 /// Where a direction is.
@@ -47,10 +49,10 @@ pub(crate) enum Failed {
 }
 
 impl Flow {
-    /// A direction in which nothing (more) is to pass.
-    pub(crate) fn done() -> Self {
+    /// A message without a body: its head, which may still have to be written, is all.
+    pub(crate) fn of_head() -> Self {
         Self {
-            state: State::Done,
+            state: State::Flushing,
             ..Self::default()
         }
     }
@@ -60,9 +62,9 @@ impl Flow {
         self.state == State::Done
     }
 
-    /// The whole message has come from its source.
-    pub(crate) fn has_come(&self) -> bool {
-        self.state != State::Open || self.held_is_last
+    /// The sink takes no more at the moment.
+    pub(crate) fn waits_for_sink(&self) -> bool {
+        self.state == State::Flushing || !self.held.is_empty()
     }
 
     /// Moves pieces as far as both sides allow. Ready when the message has been passed on whole.
@@ -93,6 +95,7 @@ impl Flow {
                     self.state = State::Flushing;
                 }
                 State::Flushing => {
+                    meter.writing();
                     ready!(to.poll_flush(cx)).map_err(Failed::Sink)?;
                     self.state = State::Done;
                 }

@@ -156,7 +156,7 @@ impl In {
                 }
                 BodyStep::End => return Ok(Step::End),
                 BodyStep::NeedMore => return Ok(Step::NeedMore),
-                BodyStep::Malformed(reason) => return Err(Broken::Malformed(reason.label())),
+                BodyStep::Malformed(reason) => return Err(Broken::Unreadable(reason)),
             }
         }
     }

@@ -1,112 +1,116 @@
 //! A server that speaks HTTP/1: a connection that is lent for this exchange alone.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode, request};
-use narrows_parsers::http1::{Framing as Framed, HeadLimits, HeadParser, HeadStep, Headers, RequestKind, ResponseHead};
+use http::{HeaderMap, Method, StatusCode};
+use narrows_parsers::http1::{
+    Framing as Framed, HeadParser, HeadStep, RequestKind, ResponseHead,
+};
 
 use super::h1_in::In;
 use super::h1_out::Out;
 use super::side::{Broken, Piece, Reply, Side, Upstream};
-use super::to_h1::{self, Framing};
+use super::to_h1::Framing;
 use super::to_h2;
+use crate::protocols::http::HttpListener;
 use crate::protocols::relay::Scratch;
 use crate::upstream::http::H1Connection;
 use crate::upstream::pool::CloseReason;
 
-/// What the HTTP/1 sides of a worker share: its read buffer, and room for the fields of the head that is being looked at.
-#[derive(Clone)]
-pub(crate) struct Tools {
-    pub(crate) scratch: Scratch,
-    pub(crate) headers: Rc<RefCell<Headers>>,
-}
-
 /// One request to an HTTP/1 server.
 pub(crate) struct H1Server {
-    connection: H1Connection,
-    tools: Tools,
+    /// `None` when it has been given back: the whole reply has been read.
+    connection: Option<H1Connection>,
+    listener: Rc<HttpListener>,
     out: Out,
     input: In,
     parser: HeadParser,
     kind: RequestKind,
     /// The head of the reply has come, and said that another request may follow.
     keep_alive: bool,
-    replied: bool,
+    request_ended: bool,
 }
 
 impl H1Server {
-    /// A request on this connection. `target` and `host` are what routing made of them.
+    /// A request on this connection, whose head `write` writes.
     pub(crate) fn new(
         connection: H1Connection,
-        tools: Tools,
-        head: &request::Parts,
-        target: &[u8],
-        host: &[u8],
+        listener: &Rc<HttpListener>,
+        scratch: Scratch,
+        method: &Method,
         framing: Framing,
-        limits: HeadLimits,
+        write: impl FnOnce(&mut Vec<u8>),
     ) -> Self {
         let mut out = Out::new();
-        out.head(framing, |text| {
-            to_h1::write_request(head, target, host, framing, text);
-        });
+        out.head(framing, write);
         Self {
-            input: In::new(Rc::clone(&tools.scratch), BytesMut::new()),
-            connection,
-            tools,
+            connection: Some(connection),
+            listener: Rc::clone(listener),
             out,
-            parser: HeadParser::with_limits(limits),
-            kind: RequestKind::of(head.method.as_str().as_bytes()),
+            input: In::new(scratch, BytesMut::new()),
+            parser: HeadParser::new(),
+            kind: RequestKind::of(method.as_str().as_bytes()),
+            request_ended: framing == Framing::None,
             keep_alive: false,
-            replied: false,
         }
-    }
-
-    /// Writes the head, which is the whole request. Those with a body are written with the first piece of it.
-    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        self.poll_flush(cx)
     }
 
     /// True when the connection has served before, and not a byte of a reply has come: the server may have closed it just as it was lent.
     pub(crate) fn may_be_stale(&self) -> bool {
-        self.connection.is_reused() && self.input.read() == 0
+        let connection = self.connection.as_ref();
+        connection.is_some_and(H1Connection::is_reused) && self.input.read() == 0
     }
 
-    /// The exchange is over: the connection may serve again if nothing of it is left.
-    pub(crate) fn end(mut self, request_is_whole: bool) {
-        self.connection.moved(self.input.read(), self.out.written());
-        let clean = request_is_whole
-            && self.replied
-            && self.keep_alive
-            && self.input.is_done()
-            && self.input.carry().is_empty()
-            && self.out.is_empty();
-        match clean {
-            true => self.connection.give_back(Instant::now()),
-            false => self.connection.discard(CloseReason::Abandoned),
+    /// Gives the connection back once the whole reply has been read: before the client has it all, for others may wait.
+    fn settle(&mut self) {
+        if !self.input.is_done() {
+            return;
+        }
+        let reason = if !self.input.carry().is_empty() {
+            tracing::warn!("an upstream sent more than its reply; its connection is closed");
+            CloseReason::ProtocolError
+        } else if !self.request_ended || !self.out.is_empty() {
+            CloseReason::Abandoned
+        } else if !self.keep_alive {
+            CloseReason::ServerClosed
+        } else {
+            if let Some(mut connection) = self.connection.take() {
+                connection.moved(self.input.read(), self.out.written());
+                connection.give_back(Instant::now());
+            }
+            return;
+        };
+        self.let_go(reason);
+    }
+
+    /// Closes the connection, if it is still lent.
+    pub(crate) fn let_go(&mut self, reason: CloseReason) {
+        if let Some(mut connection) = self.connection.take() {
+            connection.moved(self.input.read(), self.out.written());
+            connection.discard(reason);
         }
     }
 
     /// The head of the reply, if it is whole.
     fn head(&mut self) -> Result<Option<ResponseHead>, Broken> {
-        let mut headers = self.tools.headers.borrow_mut();
+        let mut headers = self.listener.headers.borrow_mut();
         match self
             .parser
             .response(self.input.carry(), &mut headers, self.kind)
         {
             HeadStep::Head(head) => Ok(Some(head)),
             HeadStep::NeedMore => Ok(None),
-            HeadStep::Malformed(reason) => Err(Broken::Malformed(reason.label())),
+            HeadStep::Malformed(reason) => Err(Broken::Unreadable(reason)),
         }
     }
 
     /// What the head becomes in HTTP/2.
     fn reply(&mut self, head: &ResponseHead) -> Result<Reply, Broken> {
         let bytes = self.input.take(head.length as usize);
-        let headers = self.tools.headers.borrow();
+        let headers = self.listener.headers.borrow();
         let parts = to_h2::reply(head.status, &bytes, &headers)
             .map_err(|no_form| Broken::Malformed(no_form.0))?;
         if head.is_interim() {
@@ -116,43 +120,57 @@ impl H1Server {
         if parts.status == StatusCode::SWITCHING_PROTOCOLS || head.framing == Framed::Tunnel {
             return Err(Broken::Malformed("unasked_upgrade"));
         }
-        self.replied = true;
         self.keep_alive = head.keep_alive;
         self.input.body(head.framing);
-        Ok(Reply::Final {
-            head: parts,
-            end: head.framing == Framed::None,
-        })
+        drop(headers);
+        let end = head.framing == Framed::None;
+        if end {
+            self.settle();
+        }
+        Ok(Reply::Final { head: parts, end })
     }
 }
 
 impl Side for H1Server {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Broken>> {
-        let mut headers = self.tools.headers.borrow_mut();
-        self.input
-            .poll_piece(self.connection.stream(), &mut headers, cx)
+        let connection = self.connection.as_mut().ok_or(Broken::Gone)?;
+        let mut headers = self.listener.headers.borrow_mut();
+        let piece = self.input.poll_piece(connection.stream(), &mut headers, cx);
+        drop(headers);
+        if let Poll::Ready(Ok(_)) = piece {
+            self.settle();
+        }
+        piece
     }
 
     fn passed_on(&mut self, _: usize) {}
 
     fn poll_room(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<Result<usize, Broken>> {
+        let connection = self.connection.as_mut().ok_or(Broken::Gone)?;
         self.out
-            .poll_room(self.connection.stream(), cx, wanted)
+            .poll_room(connection.stream(), cx, wanted)
             .map_err(|_| Broken::Gone)
     }
 
     fn put(&mut self, bytes: Bytes, last: bool) -> Result<(), Broken> {
+        self.request_ended |= last;
         self.out.put(bytes, last)
     }
 
     fn finish(&mut self, trailers: Option<HeaderMap>) -> Result<(), Broken> {
+        self.request_ended = true;
         self.out.finish(trailers.as_ref())
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        self.out
-            .poll_write(self.connection.stream(), cx)
-            .map_err(|_| Broken::Gone)
+        match &mut self.connection {
+            Some(connection) => self
+                .out
+                .poll_write(connection.stream(), cx)
+                .map_err(|_| Broken::Gone),
+            // The reply came first.
+            None => Poll::Ready(Ok(())),
+        }
     }
 }
 
@@ -167,7 +185,14 @@ impl Upstream for H1Server {
             if self.input.has_ended() {
                 return Poll::Ready(Err(Broken::Gone));
             }
-            ready!(self.input.poll_read(self.connection.stream(), cx)).map_err(|_| Broken::Gone)?;
+            let connection = self.connection.as_mut().ok_or(Broken::Gone)?;
+            ready!(self.input.poll_read(connection.stream(), cx)).map_err(|_| Broken::Gone)?;
         }
+    }
+}
+
+impl Drop for H1Server {
+    fn drop(&mut self) {
+        self.let_go(CloseReason::Abandoned);
     }
 }

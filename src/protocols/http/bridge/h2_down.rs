@@ -9,18 +9,25 @@ use http::{HeaderMap, Response, response};
 
 use super::h2_halves::{Receiving, Sending, broken};
 use super::side::{Broken, Downstream, Piece, Side};
+use crate::listener::sessions::{Alarm, PartHandle, Ticks};
 
 /// One request of an HTTP/2 client.
 pub(crate) struct H2Client {
     body: Receiving,
     respond: SendResponse<Bytes>,
     reply: Option<Sending>,
+    alarms: PartHandle,
 }
 
 impl H2Client {
     /// The stream of a request whose head has been taken from it.
-    pub(crate) fn new(body: RecvStream, respond: SendResponse<Bytes>) -> Self {
+    pub(crate) fn new(
+        body: RecvStream,
+        respond: SendResponse<Bytes>,
+        alarms: PartHandle,
+    ) -> Self {
         Self {
+            alarms,
             body: Receiving::new(body),
             respond,
             reply: None,
@@ -35,6 +42,12 @@ impl H2Client {
     /// True once the head of the reply was sent.
     pub(crate) fn has_replied(&self) -> bool {
         self.reply.is_some()
+    }
+
+    /// The exchange is over: its alarms can be used for another one.
+    pub(crate) fn into_alarms(self) -> PartHandle {
+        self.alarms.rest();
+        self.alarms
     }
 
     /// Gives the stream up.
@@ -101,5 +114,17 @@ impl Downstream for H2Client {
                 Err(error) => Poll::Ready(broken(&error)),
             },
         }
+    }
+
+    fn expect(&self, patience: Option<Ticks>, deadline: Option<Ticks>) {
+        self.alarms.expect(patience, deadline);
+    }
+
+    fn touch(&self) {
+        self.alarms.touch();
+    }
+
+    fn alarm(&self, cx: &Context<'_>) -> Option<Alarm> {
+        self.alarms.alarm(cx)
     }
 }

@@ -6,16 +6,18 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::client::ResponseFuture;
-use h2::{Reason, SendStream};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
 
 use super::h2_halves::{Receiving, Sending, broken};
 use super::side::{Broken, Piece, Reply, Side, Upstream};
+use crate::upstream::http::H2Stream;
 
 /// One request to an HTTP/2 server.
 pub(crate) struct H2Server {
     request: Sending,
     reply: Awaited,
+    /// The place on the connection. Last: it is free when the others have been dropped.
+    _place: H2Stream,
 }
 
 enum Awaited {
@@ -24,17 +26,20 @@ enum Awaited {
 }
 
 impl H2Server {
-    /// The stream of a request whose head has been sent.
-    pub(crate) fn new(reply: ResponseFuture, request: SendStream<Bytes>) -> Self {
-        Self {
+    /// Sends the head of a request; the whole request when it is the `end`.
+    pub(crate) fn send(
+        place: H2Stream,
+        head: Request<()>,
+        end: bool,
+    ) -> Result<Self, Broken> {
+        let (reply, request) = place
+            .send(head, end)
+            .map_err(|error| broken(&error))?;
+        Ok(Self {
             request: Sending::new(request),
             reply: Awaited::Head(reply),
-        }
-    }
-
-    /// Gives the stream up.
-    pub(crate) fn reset(&mut self, reason: Reason) {
-        self.request.reset(reason);
+            _place: place,
+        })
     }
 }
 

@@ -8,9 +8,9 @@ use super::flow::{Failed, Flow, Meter};
 use super::side::{Broken, Downstream, Reply, Upstream};
 
 /// An exchange whose request head has been sent on.
-pub(crate) struct Relay<D, U> {
+pub(crate) struct Relay<'a, D, U> {
     /// The client's side.
-    pub(crate) client: D,
+    pub(crate) client: &'a mut D,
     /// The server's side.
     pub(crate) server: U,
     request: Flow,
@@ -28,14 +28,14 @@ pub(crate) enum Cut {
     ByServer(Broken),
 }
 
-impl<D: Downstream, U: Upstream> Relay<D, U> {
+impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
     /// An exchange whose request head has been sent on; `whole` when that was all of the request.
-    pub(crate) fn new(client: D, server: U, whole: bool) -> Self {
+    pub(crate) fn new(client: &'a mut D, server: U, whole: bool) -> Self {
         Self {
             client,
             server,
             request: match whole {
-                true => Flow::done(),
+                true => Flow::of_head(),
                 false => Flow::default(),
             },
             reply: Flow::default(),
@@ -48,9 +48,9 @@ impl<D: Downstream, U: Upstream> Relay<D, U> {
         self.request.is_done()
     }
 
-    /// The request has come whole from the client.
-    pub(crate) fn request_has_come(&self) -> bool {
-        self.request.has_come()
+    /// The server takes no more of the request at the moment.
+    pub(crate) fn waits_for_server(&self) -> bool {
+        self.request.waits_for_sink()
     }
 
     /// Passes the request on until the head of the reply is there. Interim heads are passed on.
@@ -65,7 +65,7 @@ impl<D: Downstream, U: Upstream> Relay<D, U> {
                 Poll::Ready(Ok(Reply::Interim(head))) => self.client.inform(head),
                 Poll::Ready(Ok(Reply::Final { head, end })) => {
                     if end {
-                        self.reply = Flow::done();
+                        self.reply = Flow::of_head();
                     }
                     return Poll::Ready(Ok((head, end)));
                 }
@@ -87,7 +87,7 @@ impl<D: Downstream, U: Upstream> Relay<D, U> {
     ) -> Poll<Result<(), Cut>> {
         self.poll_request(request, cx)?;
         self.reply
-            .poll(&mut self.server, &mut self.client, reply, cx)
+            .poll(&mut self.server, self.client, reply, cx)
             .map_err(|failed| match failed {
                 Failed::Source(broken) => Cut::ByServer(broken),
                 Failed::Sink(broken) => Cut::ByClient(broken),
@@ -104,7 +104,7 @@ impl<D: Downstream, U: Upstream> Relay<D, U> {
         }
         match self
             .request
-            .poll(&mut self.client, &mut self.server, meter, cx)
+            .poll(self.client, &mut self.server, meter, cx)
         {
             Poll::Ready(Err(Failed::Source(broken))) => Err(Cut::ByClient(broken)),
             Poll::Ready(Err(Failed::Sink(broken))) => {

@@ -7,7 +7,10 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use h2::Reason;
-use http::{HeaderMap, StatusCode, response};
+use http::{HeaderMap, response};
+use narrows_parsers::http1::Malformed;
+
+use crate::listener::sessions::{Alarm, Ticks};
 
 /// The next part of a message's body.
 #[derive(Debug)]
@@ -36,6 +39,8 @@ pub(crate) enum Broken {
     Refused,
     /// It sent what is no message, for the reason this label names.
     Malformed(&'static str),
+    /// It sent what is no HTTP/1.
+    Unreadable(Malformed),
 }
 
 /// What a side sends, and what is sent to it.
@@ -69,6 +74,15 @@ pub(crate) trait Downstream: Side {
 
     /// Ready when the client has given the exchange up.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Broken>;
+
+    /// From now on the exchange is told when nothing moves for `patience`, and when `deadline` has passed.
+    fn expect(&self, patience: Option<Ticks>, deadline: Option<Ticks>);
+
+    /// Bytes moved.
+    fn touch(&self);
+
+    /// What the exchange is told.
+    fn alarm(&self, cx: &Context<'_>) -> Option<Alarm>;
 }
 
 /// The server's side.
@@ -89,11 +103,4 @@ pub(crate) enum Reply {
         /// The head is the whole reply.
         end: bool,
     },
-}
-
-/// A head with a status and no fields.
-pub(crate) fn head(status: StatusCode) -> response::Parts {
-    let (mut head, ()) = http::Response::new(()).into_parts();
-    head.status = status;
-    head
 }

@@ -6,6 +6,8 @@
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Version, request, response};
 
+use super::told::Told;
+
 /// How a body is framed in HTTP/1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
@@ -46,6 +48,7 @@ pub(crate) fn write_request(
     target: &[u8],
     host: &[u8],
     framing: Framing,
+    told: &Told<'_>,
     out: &mut Vec<u8>,
 ) {
     out.extend_from_slice(head.method.as_str().as_bytes());
@@ -54,8 +57,8 @@ pub(crate) fn write_request(
     out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
     out.extend_from_slice(host);
     out.extend_from_slice(b"\r\n");
-    write_fields(&head.headers, out);
-    if head.headers.contains_key(header::COOKIE) {
+    write_fields(&head.headers, |name| told.stays(name), out);
+    if head.headers.contains_key(header::COOKIE) && told.stays(&header::COOKIE) {
         write_cookie(&head.headers, out);
     }
     if head.headers.contains_key(header::TE) {
@@ -63,6 +66,7 @@ pub(crate) fn write_request(
         out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
     }
     write_framing(framing, out);
+    told.write_added(&head.headers, out);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -75,7 +79,7 @@ pub(crate) fn write_reply(
     out: &mut Vec<u8>,
 ) {
     write_status_line(head.status, out);
-    write_fields(&head.headers, out);
+    write_fields(&head.headers, |_| true, out);
     match framing {
         // To HEAD, and in a 304, the length is that of the body which is not sent.
         Framing::None => write_lengths_as_they_are(&head.headers, head.status, out),
@@ -92,7 +96,7 @@ pub(crate) fn write_reply(
 /// Appends an interim head.
 pub(crate) fn write_interim(head: &response::Parts, out: &mut Vec<u8>) {
     write_status_line(head.status, out);
-    write_fields(&head.headers, out);
+    write_fields(&head.headers, |_| true, out);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -170,14 +174,14 @@ fn expects_content(head: &request::Parts) -> bool {
     matches!(head.method, Method::POST | Method::PUT | Method::PATCH)
 }
 
-fn write_fields(fields: &HeaderMap, out: &mut Vec<u8>) {
+fn write_fields(fields: &HeaderMap, stays: impl Fn(&HeaderName) -> bool, out: &mut Vec<u8>) {
     for (name, value) in fields {
         let is_written_apart = name == header::HOST
             || name == header::CONTENT_LENGTH
             || name == header::COOKIE
             || name == header::TE
             || is_of_connection(name);
-        if !is_written_apart {
+        if !is_written_apart && stays(name) {
             write_field(name, value, out);
         }
     }
@@ -248,6 +252,7 @@ fn write_decimal(number: u64, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{ForwardedConfig, ForwardedProto, HeaderEditsConfig, Underscores};
     use http::{Request, Response};
 
     fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
@@ -266,13 +271,36 @@ mod tests {
             .header("cookie", "b=2")
             .header("content-length", "5")
             .header("http2-settings", "AAA")
+            .header("x-forwarded-for", "192.0.2.9")
+            .header("x-forwarded-proto", "ftp")
+            .header("x_u", "1")
+            .header("x-r", "1")
+            .header("x-s", "1")
             .body(())
             .expect("a request")
             .into_parts();
-        let written = text(|out| write_request(&head, b"/x?y", b"a", Framing::Length(5), out));
+        let edits = HeaderEditsConfig {
+            set: vec![("x-s".into(), "t".into())],
+            remove: vec!["x-r".into()],
+            ..HeaderEditsConfig::default()
+        };
+        let told = Told {
+            peer: "192.0.2.1",
+            is_tls: true,
+            forwarded: ForwardedConfig {
+                trusted_hops: 0,
+                append: true,
+                proto: ForwardedProto::Set,
+            },
+            underscores: Underscores::Drop,
+            edits: &edits,
+        };
+        let framing = Framing::Length(5);
+        let written = text(|out| write_request(&head, b"/x?y", b"a", framing, &told, out));
         assert_eq!(
             written,
-            "POST /x?y HTTP/1.1\r\nhost: a\r\nx-b: c\r\ncookie: a=1; b=2\r\nte: trailers\r\nconnection: te\r\ncontent-length: 5\r\n\r\n"
+            "POST /x?y HTTP/1.1\r\nhost: a\r\nx-b: c\r\ncookie: a=1; b=2\r\nte: trailers\r\nconnection: te\r\n\
+            content-length: 5\r\nx-forwarded-for: 192.0.2.9, 192.0.2.1\r\nx-forwarded-proto: https\r\nx-s: t\r\n\r\n"
         );
     }
 

@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, request, response};
 use narrows_parsers::http2::grpc::{self, MessageCounter};
@@ -18,10 +17,12 @@ const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// Digits of a timeout (the specification's `TimeoutValue`).
 const TIMEOUT_DIGITS: usize = 8;
 
-/// The status of a call that has none: the client gave it up.
-const CANCELLED: u16 = 1;
-/// The reply ended without a status, or with one that is no number.
-const UNKNOWN: u16 = 2;
+/// The status of a call that its client gave up.
+pub(super) const CANCELLED: u16 = 1;
+/// The status of a call that ended without one, or with one that is no number.
+pub(super) const UNKNOWN: u16 = 2;
+/// The status of a call whose reply was cut off.
+pub(super) const UNAVAILABLE: u16 = 14;
 
 /// The gRPC calls of one listener on one worker.
 pub struct GrpcCalls {
@@ -45,14 +46,11 @@ pub(super) struct Method {
 pub(super) struct Call {
     method: Rc<Method>,
     calls: Rc<GrpcCalls>,
-    requests: Messages,
-    replies: Messages,
-    status: Option<u16>,
 }
 
 /// Messages one way. A body that is no gRPC is no longer looked at.
 #[derive(Default)]
-struct Messages {
+pub(crate) struct Messages {
     counter: MessageCounter,
     broken: bool,
 }
@@ -85,9 +83,6 @@ impl GrpcCalls {
         Some(Call {
             method,
             calls: Rc::clone(self),
-            requests: Messages::default(),
-            replies: Messages::default(),
-            status: None,
         })
     }
 
@@ -104,36 +99,14 @@ impl GrpcCalls {
 }
 
 impl Call {
-    /// Part of the request's body passes.
-    pub(super) fn request(&mut self, bytes: &Bytes) {
-        self.requests.pass(bytes);
-    }
-
-    /// Part of the reply's body passes.
-    pub(super) fn reply(&mut self, bytes: &Bytes) {
-        self.replies.pass(bytes);
-    }
-
-    /// Fields of the reply that may say how the call ended: trailers, or a head that is the whole reply.
-    pub(super) fn ended_with(&mut self, fields: &HeaderMap) {
-        if let Some(value) = fields.get(GRPC_STATUS) {
-            self.status = Some(parse_status(value));
-        }
-    }
-
-    /// The call is over. `whole` when its reply was passed on to the end.
-    pub(super) fn report(&self, whole: bool, total: Duration) {
-        let status = match (self.status, whole) {
-            (Some(status), _) => status,
-            (None, true) => UNKNOWN,
-            (None, false) => CANCELLED,
-        };
+    /// The call is over. `took` when its reply was passed on to the end.
+    pub(super) fn report(&self, status: u16, messages: (u64, u64), took: Option<Duration>) {
         let stats = &self.method.stats;
         stats.inc(HttpGrpc::TOTAL);
-        stats.add(HttpGrpc::REQUEST_MESSAGES, self.requests.counter.messages());
-        stats.add(HttpGrpc::RESPONSE_MESSAGES, self.replies.counter.messages());
-        if whole {
-            let micros = u64::try_from(total.as_micros()).unwrap_or(u64::MAX);
+        stats.add(HttpGrpc::REQUEST_MESSAGES, messages.0);
+        stats.add(HttpGrpc::RESPONSE_MESSAGES, messages.1);
+        if let Some(took) = took {
+            let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
             stats.record(HttpGrpc::TIME_MS, micros);
         }
         if status == 0 {
@@ -160,7 +133,13 @@ impl Call {
 }
 
 impl Messages {
-    fn pass(&mut self, bytes: &Bytes) {
+    /// How many have begun.
+    pub(crate) fn count(&self) -> u64 {
+        self.counter.messages()
+    }
+
+    /// Part of the body passes.
+    pub(crate) fn pass(&mut self, bytes: &[u8]) {
         if !self.broken {
             self.broken = self.counter.advance(bytes).is_err();
         }
@@ -229,9 +208,11 @@ pub(crate) fn mapped(status: u16) -> u16 {
     }
 }
 
-fn parse_status(value: &HeaderValue) -> u16 {
+/// How a call ended, by the fields that may say so: trailers, or a head that is the whole reply.
+pub(crate) fn status(fields: &HeaderMap) -> Option<u16> {
+    let value = fields.get(GRPC_STATUS)?;
     let parsed = value.to_str().ok().and_then(|text| text.parse().ok());
-    parsed.unwrap_or(UNKNOWN)
+    Some(parsed.unwrap_or(UNKNOWN))
 }
 
 #[cfg(test)]

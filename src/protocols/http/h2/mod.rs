@@ -9,7 +9,7 @@ mod settings;
 mod stream;
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -23,7 +23,7 @@ use h2::server;
 use super::HttpListener;
 use super::series::Series;
 use crate::exchange::CloseReason;
-use crate::listener::sessions::{Alarm, SessionHandle, Ticks, Verdict};
+use crate::listener::sessions::{Alarm, PartHandle, SessionHandle, Ticks, Verdict};
 use crate::protocols::inbox::Inbox;
 use crate::protocols::relay::{Ended, Scratch};
 use crate::stats::{Http, HttpTwo};
@@ -50,6 +50,8 @@ struct Shared<'a> {
     requests: Cell<u64>,
     /// Requests that their client reset before it could have been answered.
     premature: Cell<u64>,
+    /// Alarms that no request uses.
+    alarms: RefCell<Vec<PartHandle>>,
 }
 
 /// Serves a client of whom `inbox` has come. Returns how it ended, and how many exchanges were cut off.
@@ -72,6 +74,7 @@ pub async fn serve(
         recent: RefCell::default(),
         requests: Cell::new(0),
         premature: Cell::new(0),
+        alarms: RefCell::default(),
         listener,
     };
     let io = Client::new(
@@ -103,7 +106,31 @@ struct End {
 
 type Connection = server::Connection<Client, Bytes>;
 
+/// The orders that end a connection, once one has been given.
+#[derive(Default)]
+struct Closing {
+    end: Option<End>,
+    /// It has to be over soon.
+    hurried: bool,
+}
+
 impl Shared<'_> {
+    /// Alarms for a request.
+    fn alarms(&self) -> PartHandle {
+        let unused = self.alarms.borrow_mut().pop();
+        unused.unwrap_or_else(|| self.handle.part())
+    }
+
+    /// A request needs its alarms no more.
+    fn give_back(&self, alarms: PartHandle) {
+        self.alarms.borrow_mut().push(alarms);
+    }
+
+    /// A client reset a request before it could have been answered.
+    fn reset_at_once(&self) {
+        self.premature.set(self.premature.get() + 1);
+    }
+
     /// Settings both ways.
     async fn handshake(&self, io: Client) -> Result<Connection, End> {
         self.handle.expect(None, self.listener.timeouts.header);
@@ -128,36 +155,39 @@ impl Shared<'_> {
 
     /// Requests, until no more come and all have been answered.
     async fn run(&self, mut connection: Connection) -> (End, usize) {
-        self.handle.expect(None, None);
         let mut streams = FuturesUnordered::new();
-        let mut closing = None;
+        let mut closing = Closing::default();
+        let mut was_quiet = false;
         let end = poll_fn(|cx| {
-            if let Poll::Ready(end) = self.orders(&mut connection, streams.is_empty(), &mut closing, cx) {
-                return Poll::Ready(end);
-            }
             loop {
-                while let Poll::Ready(Some(())) = Pin::new(&mut streams).poll_next(cx) {
-                    self.handle.touch();
+                while let Poll::Ready(Some(())) = Pin::new(&mut streams).poll_next(cx) {}
+                let quiet = streams.is_empty();
+                if quiet != was_quiet && closing.end.is_none() {
+                    let idle = self.listener.timeouts.idle.filter(|_| quiet);
+                    self.handle.expect(idle, None);
+                    was_quiet = quiet;
                 }
-                let mut accepted = false;
+                if let Poll::Ready(end) = self.orders(&mut connection, quiet, &mut closing, cx) {
+                    return Poll::Ready(end);
+                }
+                let accepted = streams.len();
                 loop {
                     match connection.poll_accept(cx) {
                         Poll::Ready(Some(Ok((request, respond)))) => {
-                            accepted = true;
-                            self.handle.touch();
                             self.requests.set(self.requests.get() + 1);
                             streams.push(stream::serve(self, request, respond, Instant::now()));
                         }
                         Poll::Ready(Some(Err(error))) => {
-                            return Poll::Ready(closing.unwrap_or_else(|| self.failed(&error)));
+                            let failed = || self.failed(&error);
+                            return Poll::Ready(closing.end.unwrap_or_else(failed));
                         }
                         Poll::Ready(None) => {
-                            return Poll::Ready(closing.unwrap_or(End::FINISHED));
+                            return Poll::Ready(closing.end.unwrap_or(End::FINISHED));
                         }
                         Poll::Pending => break,
                     }
                 }
-                if !accepted {
+                if streams.len() == accepted {
                     return Poll::Pending;
                 }
             }
@@ -171,36 +201,46 @@ impl Shared<'_> {
         &self,
         connection: &mut Connection,
         quiet: bool,
-        closing: &mut Option<End>,
+        closing: &mut Closing,
         cx: &mut Context<'_>,
     ) -> Poll<End> {
-        let (reason, graceful) = match self.handle.verdict(cx) {
-            Verdict::Abort => (CloseReason::Aborted, false),
-            Verdict::Drain => (CloseReason::Drained, true),
-            Verdict::Idle if quiet => (CloseReason::IdleTimeout, true),
-            Verdict::Idle | Verdict::Go if self.is_flooded() => (CloseReason::Malformed, false),
-            Verdict::Idle | Verdict::Go => return Poll::Pending,
+        let verdict = self.handle.verdict(cx);
+        let alarm = self.handle.alarm();
+        if verdict == Verdict::Abort {
+            return Poll::Ready(End::by_us(CloseReason::Aborted));
+        }
+        if let Some(end) = closing.end {
+            if alarm == Some(Alarm::Late) {
+                return Poll::Ready(end);
+            }
+            self.hurry(closing, quiet);
+            return Poll::Pending;
+        }
+        let reason = match (verdict, alarm) {
+            (Verdict::Drain, _) => CloseReason::Drained,
+            (Verdict::Idle, _) | (_, Some(_)) => CloseReason::IdleTimeout,
+            _ if self.is_flooded() => CloseReason::Malformed,
+            _ => return Poll::Pending,
         };
-        if let Some(end) = closing {
-            return match self.handle.alarm() {
-                Some(Alarm::Late) => Poll::Ready(*end),
-                _ => Poll::Pending,
-            };
-        }
-        let end = End::by_us(reason);
-        *closing = Some(end);
-        if graceful {
-            connection.graceful_shutdown();
+        let flooded = reason == CloseReason::Malformed;
+        if flooded {
+            self.listener.two.inc(HttpTwo::INBOUND_RESET_FLOOD);
+            self.listener.stats.inc(Http::DOWNSTREAM_CX_PROTOCOL_ERROR);
+            connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
         } else {
-            connection.abrupt_shutdown(match reason {
-                CloseReason::Malformed => Reason::ENHANCE_YOUR_CALM,
-                _ => Reason::NO_ERROR,
-            });
+            connection.graceful_shutdown();
         }
-        if quiet || !graceful {
+        closing.end = Some(End::by_us(reason));
+        self.hurry(closing, quiet || flooded);
+        Poll::Pending
+    }
+
+    /// When nothing is under way any more, the client has little time to close the connection.
+    fn hurry(&self, closing: &mut Closing, now: bool) {
+        if now && !closing.hurried {
+            closing.hurried = true;
             self.handle.expect(None, Some(Ticks::of(CLOSING)));
         }
-        Poll::Pending
     }
 
     /// The client resets most of what it asks for.
