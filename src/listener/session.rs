@@ -323,3 +323,21 @@ fn closing(verdict: Verdict) -> CloseReason {
         Verdict::Go | Verdict::Abort => CloseReason::Aborted,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a future takes while it is alive.
+    fn size<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_session_is_small() {
+        // Each idle connection pays for all that its session may ever hold over an await.
+        let http = size(http_session);
+        assert!(http <= 2048, "{http}");
+        println!("{http}");
+    }
+}

@@ -69,7 +69,7 @@ impl Underway {
     }
 
     /// The last byte of the reply was written at `end`.
-    pub fn finish(mut self, end: Instant) {
+    pub fn finish(&mut self, end: Instant) {
         let failed = self.failure.is_some() || self.status.is_none_or(|status| status >= 500);
         let outcome = match failed {
             true => Outcome::Error,
@@ -84,12 +84,12 @@ impl Underway {
     }
 
     /// The connection became a tunnel, which has ended: how long it was open says nothing about how fast anybody answers.
-    pub fn finish_tunnel(mut self) {
+    pub fn finish_tunnel(&mut self) {
         self.end(Outcome::Success, None);
     }
 
     /// The reply was cut off, by the upstream or by the proxy: `failure` says why.
-    pub fn cut(mut self, failure: Failure) {
+    pub fn cut(&mut self, failure: Failure) {
         self.failure = Some(failure);
         self.end(Outcome::UpstreamGone, None);
     }
@@ -105,7 +105,9 @@ impl Underway {
     }
 
     fn end(&mut self, outcome: Outcome, timing: Option<Timing>) {
-        self.ended = true;
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
         let exchange = Exchange {
             timing,
             outcome,
@@ -129,9 +131,7 @@ impl Underway {
 
 impl Drop for Underway {
     fn drop(&mut self) {
-        if !self.ended {
-            self.end(Outcome::ClientGone, None);
-        }
+        self.end(Outcome::ClientGone, None);
     }
 }
 

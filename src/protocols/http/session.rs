@@ -45,9 +45,9 @@ pub async fn serve(
         Ok(Spoken::Http1) if versions.http1 => {
             listener.stats.inc(Http::DOWNSTREAM_CX_HTTP1_TOTAL);
             let _open = Open::new(&listener, Http::DOWNSTREAM_CX_HTTP1_ACTIVE);
-            h1::Session::new(Rc::clone(&listener), client, inbox, handle, scratch)
-                .run()
-                .await
+            let listener = Rc::clone(&listener);
+            let mut session = h1::Session::new(listener, client, inbox, handle, scratch);
+            session.run().await
         }
         Ok(Spoken::Http2) if versions.http2 => {
             listener.stats.inc(Http::DOWNSTREAM_CX_HTTP2_TOTAL);

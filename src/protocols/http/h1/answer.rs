@@ -5,11 +5,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use narrows_parsers::http1::{Body, BodyStep, Framing};
+use narrows_parsers::http1::{Body, BodyStep};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 use super::flow::Flow;
-use super::request::Answer;
+use super::request::Request;
 use super::{End, Session};
 use crate::exchange::CloseReason;
 use crate::listener::sessions::{Ticks, Verdict};
@@ -23,24 +23,37 @@ const DISCARDED_BYTES: u64 = 64 * 1024;
 const LINGER: Duration = Duration::from_secs(5);
 
 impl Session<'_> {
-    /// Writes the reply, and readies the connection for the next request.
-    pub(super) async fn answer(&mut self, answer: Answer) -> Result<(), End> {
-        let Answer {
-            mut underway,
-            out,
-            rest,
-            closes,
-        } = answer;
-        self.handle.expect(self.listener.timeouts.stream_idle, None);
-        let mut reply = Flow::new(out, Framing::None);
-        let written = poll_fn(|cx| self.poll_written(&mut reply, cx)).await;
-        underway.reply_bytes = reply.written;
+    /// Writes what the client has not got yet of the reply, and readies the connection for the next request.
+    pub(super) async fn answer(&mut self, request: &mut Request) -> Result<(), End> {
+        if request.download.waits_for_sink() {
+            let patience = self.listener.timeouts.stream_idle;
+            self.handle.expect(patience, None);
+            let download = &mut request.download;
+            let written = poll_fn(|cx| self.poll_written(download, cx)).await;
+            if let Err(end) = written {
+                self.count(request);
+                return Err(end.cutting());
+            }
+        }
+        self.count(request);
+        request.underway.finish(Instant::now());
+        request.upload.recycle(&self.listener.buffers);
+        request.download.recycle(&self.listener.buffers);
+        match (request.upload.rest().is_done(), request.closes) {
+            (true, true) => Err(End::by_us(CloseReason::LastReply)),
+            (true, false) => Ok(()),
+            // Rare, and not paid for by every idle session.
+            (false, closes) => Box::pin(self.leave(request.upload.rest_mut(), closes)).await,
+        }
+    }
+
+    /// Adds up what has moved.
+    pub(super) fn count(&mut self, request: &mut Request) {
+        let underway = &mut request.underway;
+        underway.request_bytes += request.upload.taken;
+        underway.reply_bytes = request.download.written;
         self.received += underway.request_bytes;
-        self.sent += reply.written;
-        reply.recycle(&self.listener.buffers);
-        written.map_err(End::cutting)?;
-        underway.finish(Instant::now());
-        self.leave_request(rest, closes).await
+        self.sent += underway.reply_bytes;
     }
 
     fn poll_written(&mut self, reply: &mut Flow, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
@@ -58,23 +71,13 @@ impl Session<'_> {
         written.map_err(|_| End::CLIENT_RESET)
     }
 
-    /// The reply has been written, and perhaps the request has not been read to its end.
-    pub(super) async fn leave_request(&mut self, mut rest: Body, closes: bool) -> Result<(), End> {
-        if rest.is_done() {
-            return match closes {
-                true => Err(End::by_us(CloseReason::LastReply)),
-                false => Ok(()),
-            };
+    /// The reply has been written, and the request has not been read to its end.
+    async fn leave(&mut self, rest: &mut Body, closes: bool) -> Result<(), End> {
+        if !closes && is_worth_reading(rest) && self.discard(rest).await? {
+            return Ok(());
         }
-        // Rare, and not paid for by every idle session.
-        Box::pin(async move {
-            if !closes && is_worth_reading(&rest) && self.discard(&mut rest).await? {
-                return Ok(());
-            }
-            self.linger().await;
-            Err(End::by_us(CloseReason::LastReply))
-        })
-        .await
+        self.linger().await;
+        Err(End::by_us(CloseReason::LastReply))
     }
 
     /// Reads the rest of a request. False when it is too much, or comes too slowly.

@@ -8,15 +8,16 @@ use narrows_parsers::http1::{
     Framing, HeadParser, HeadStep, Headers, Known, ResponseHead, Version, list_members,
 };
 
-use super::flow::{Broken, Flow, Lent};
+use super::answer::is_worth_reading;
+use super::flow::{Broken, Lent};
 use super::head::{self, Reply};
-use super::request::Forwarding;
+use super::request::Request;
 use super::{End, Session, poll_read};
 use crate::exchange::CloseReason;
 use crate::listener::sessions::{Alarm, Verdict};
 use crate::protocols::http::errors::Failure;
 use crate::protocols::inbox::{Buffers, Inbox};
-use crate::stats::{Cluster, HttpOne};
+use crate::stats::{Cluster, HttpOne, Scope};
 use crate::upstream::http::H1Connection;
 use crate::upstream::pool::CloseReason as PoolClose;
 
@@ -40,10 +41,9 @@ pub(super) enum Went {
 pub(super) struct Exchange {
     /// `None` when the whole reply has been read.
     pub(super) upstream: Option<H1Connection>,
+    stats: Scope<Cluster>,
     /// What the upstream has sent and nobody has dealt with yet.
     pub(super) reply: Inbox,
-    /// What the client gets.
-    pub(super) download: Flow,
     heads: HeadParser,
     /// Bytes of the heads that have been read.
     head_bytes: u64,
@@ -60,8 +60,6 @@ pub(super) struct Exchange {
 /// A reply whose head has been read.
 #[derive(Clone, Copy)]
 struct Begun {
-    /// The client's connection ends with it.
-    closes: bool,
     /// The upstream means to answer another request.
     upstream_keeps: bool,
     switched: bool,
@@ -71,9 +69,9 @@ impl Exchange {
     /// An exchange over a connection that was lent at `now`.
     pub(super) fn new(upstream: H1Connection, now: Instant, buffers: &Rc<Buffers>) -> Self {
         Self {
+            stats: upstream.cluster().clone(),
             upstream: Some(upstream),
             reply: Inbox::new(Rc::clone(buffers)),
-            download: Flow::new(buffers.take(), Framing::None),
             heads: HeadParser::new(),
             head_bytes: 0,
             begun: None,
@@ -83,46 +81,41 @@ impl Exchange {
         }
     }
 
-    /// The client's connection ends with this reply.
-    pub(super) fn closes(&self) -> bool {
-        self.begun.is_none_or(|begun| begun.closes)
+    /// `cluster.*`
+    pub(super) fn stats(&self) -> &Scope<Cluster> {
+        &self.stats
     }
 
     /// Closes the upstream's connection, if it is still lent.
-    pub(super) fn let_go(&mut self, request: &Forwarding, reason: PoolClose) {
+    pub(super) fn let_go(&mut self, request: &Request, reason: PoolClose) {
         if let Some(mut connection) = self.upstream.take() {
-            let received = self.head_bytes + self.download.taken;
+            let received = self.head_bytes + request.download.taken;
             connection.moved(received, request.upload.written);
             connection.discard(reason);
         }
     }
 
-    /// Gives its memory back.
-    pub(super) fn recycle(&mut self, buffers: &Buffers) {
-        self.download.recycle(buffers);
-    }
-
     /// No more than this comes of it.
-    fn failed(&self, failure: Failure) -> Went {
-        match self.begun.is_some() || self.download.waits_for_sink() {
+    fn failed(&self, request: &Request, failure: Failure) -> Went {
+        match self.begun.is_some() || request.download.waits_for_sink() {
             true => Went::Cut(failure),
             false => Went::Failed(failure),
         }
     }
 
     /// The upstream's connection ended before the head of a reply.
-    fn no_reply(&self, request: &Forwarding) -> Went {
+    fn no_reply(&self, request: &Request) -> Went {
         let reused = self.upstream.as_ref().is_some_and(H1Connection::is_reused);
         let untouched = self.head_bytes == 0 && self.reply.is_empty();
         let harmless = request.asked.idempotent || request.upload.written == 0;
         match reused && untouched && harmless {
             true => Went::Stale,
-            false => self.failed(Failure::UpstreamReset),
+            false => self.failed(request, Failure::UpstreamReset),
         }
     }
 
-    fn moved(&self, request: &Forwarding) -> [u64; 4] {
-        let (upload, download) = (&request.upload, &self.download);
+    fn moved(&self, request: &Request) -> [u64; 4] {
+        let (upload, download) = (&request.upload, &request.download);
         [
             upload.taken,
             upload.written,
@@ -136,7 +129,7 @@ impl Session<'_> {
     /// Moves both directions on. Ready when the client has the whole reply, or will not get it.
     pub(super) fn poll_exchange(
         &mut self,
-        request: &mut Forwarding,
+        request: &mut Request,
         exchange: &mut Exchange,
         cx: &mut Context<'_>,
     ) -> Poll<Went> {
@@ -144,7 +137,7 @@ impl Session<'_> {
             return Poll::Ready(Went::ClientEnded(End::by_us(CloseReason::Aborted)));
         }
         if let Some(alarm) = self.handle.alarm() {
-            return Poll::Ready(exchange.failed(too_long(alarm, request)));
+            return Poll::Ready(exchange.failed(request, too_long(alarm, request)));
         }
         let before = exchange.moved(request);
         let went = self.poll_both(request, exchange, cx);
@@ -156,7 +149,7 @@ impl Session<'_> {
 
     fn poll_both(
         &mut self,
-        request: &mut Forwarding,
+        request: &mut Request,
         exchange: &mut Exchange,
         cx: &mut Context<'_>,
     ) -> Poll<Went> {
@@ -176,7 +169,7 @@ impl Session<'_> {
     /// The request, as far as it goes.
     fn poll_upload(
         &mut self,
-        request: &mut Forwarding,
+        request: &mut Request,
         exchange: &mut Exchange,
         cx: &mut Context<'_>,
     ) -> Option<Went> {
@@ -196,8 +189,10 @@ impl Session<'_> {
             Poll::Pending => None,
             Poll::Ready(Ok(())) => {
                 request.underway.request_written = Some(now);
-                let timeouts = self.listener.route_timeouts(request.route);
-                self.handle.expect(timeouts.idle, timeouts.reply);
+                if let Some(to) = &request.destination {
+                    let timeouts = self.listener.route_timeouts(to.route);
+                    self.handle.expect(timeouts.idle, timeouts.reply);
+                }
                 None
             }
             // It may have answered before it closed its side.
@@ -207,26 +202,28 @@ impl Session<'_> {
             }
             Poll::Ready(Err(Broken::Source)) => Some(Went::ClientEnded(End::CLIENT_FINISHED)),
             Poll::Ready(Err(Broken::Malformed(reason))) => {
-                Some(exchange.failed(Failure::Malformed(reason)))
+                Some(exchange.failed(request, Failure::Malformed(reason)))
             }
-            Poll::Ready(Err(Broken::TooLarge)) => Some(exchange.failed(Failure::BodyTooLarge)),
+            Poll::Ready(Err(Broken::TooLarge)) => {
+                Some(exchange.failed(request, Failure::BodyTooLarge))
+            }
         }
     }
 
     /// The reply, as far as it goes.
     fn poll_reply(
         &mut self,
-        request: &mut Forwarding,
+        request: &mut Request,
         exchange: &mut Exchange,
         cx: &mut Context<'_>,
     ) -> Poll<Went> {
         loop {
-            if ready!(exchange.download.poll_write(&mut self.client, cx)).is_err() {
+            if ready!(request.download.poll_write(&mut self.client, cx)).is_err() {
                 return Poll::Ready(Went::ClientEnded(End::CLIENT_RESET));
             }
             let more = match exchange.begun {
                 Some(begun) if begun.switched => return Poll::Ready(Went::Switched),
-                Some(_) if exchange.download.has_all() => return Poll::Ready(Went::Well),
+                Some(_) if request.download.has_all() => return Poll::Ready(Went::Well),
                 Some(_) => ready!(self.poll_body(request, exchange, cx)),
                 None => ready!(self.poll_head(request, exchange, cx)),
             };
@@ -239,12 +236,12 @@ impl Session<'_> {
     /// More of the head of the reply.
     fn poll_head(
         &mut self,
-        request: &mut Forwarding,
+        request: &mut Request,
         exchange: &mut Exchange,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Went>> {
         let Some(upstream) = &mut exchange.upstream else {
-            return Poll::Ready(Err(exchange.failed(Failure::UpstreamReset)));
+            return Poll::Ready(Err(exchange.failed(request, Failure::UpstreamReset)));
         };
         let read = poll_read(upstream.stream(), &mut exchange.reply, &self.scratch, cx);
         if !matches!(ready!(read), Ok(1..)) {
@@ -259,7 +256,7 @@ impl Session<'_> {
     /// Looks at what has come. False when it is not a whole head yet.
     fn decode_reply(
         &mut self,
-        request: &mut Forwarding,
+        request: &mut Request,
         exchange: &mut Exchange,
     ) -> Result<bool, Went> {
         let listener = Rc::clone(&self.listener);
@@ -271,8 +268,8 @@ impl Session<'_> {
         {
             HeadStep::NeedMore => return Ok(false),
             HeadStep::Malformed(reason) => {
-                tracing::debug!(cluster = %request.upstream.cluster.name, %reason, "malformed reply");
-                return Err(exchange.failed(Failure::UpstreamMalformed));
+                tracing::debug!(listener = %listener.name, %reason, "malformed reply");
+                return Err(exchange.failed(request, Failure::UpstreamMalformed));
             }
             HeadStep::Head(head) => head,
         };
@@ -281,7 +278,7 @@ impl Session<'_> {
         if head.is_interim() {
             // RFC 9110 section 15.2: HTTP/1.0 has none.
             if request.asked.version == Version::Http11 {
-                head::interim(exchange.download.head(), bytes, &head, &headers);
+                head::interim(request.download.head(), bytes, &head, &headers);
                 // The client sends its body now.
                 request.asked.expects &= head.status != 100;
             }
@@ -294,10 +291,10 @@ impl Session<'_> {
         exchange.reply.consume(head.length as usize);
         request.underway.status = Some(head.status);
         if !begun.switched {
-            let taken = exchange
+            let taken = request
                 .download
                 .take_from(&mut exchange.reply, &listener.headers);
-            taken.map_err(|_| exchange.failed(Failure::UpstreamMalformed))?;
+            taken.map_err(|_| exchange.failed(request, Failure::UpstreamMalformed))?;
             self.settle(request, exchange);
         }
         Ok(true)
@@ -306,15 +303,15 @@ impl Session<'_> {
     /// Writes the head of the reply as the client gets it.
     fn begin_reply(
         &self,
-        request: &Forwarding,
-        exchange: &mut Exchange,
+        request: &mut Request,
+        exchange: &Exchange,
         head: &ResponseHead,
         headers: &Headers,
     ) -> Result<Begun, Went> {
         let (asked, bytes) = (request.asked, exchange.reply.bytes());
         let switched = head.framing == Framing::Tunnel;
         if head.status == 101 && !was_offered(request, bytes, head, headers) {
-            return Err(exchange.failed(Failure::UpstreamMalformed));
+            return Err(exchange.failed(request, Failure::UpstreamMalformed));
         }
         let chunked = asked.version == Version::Http11;
         let endless = match head.framing {
@@ -327,8 +324,9 @@ impl Session<'_> {
                 || !asked.keep_alive
                 || self.handle.is_draining()
                 || will_not_be_read(request, head.status));
-        let Some(route) = self.listener.routes.get(request.route) else {
-            return Err(exchange.failed(Failure::NoRoute));
+        let route = request.destination.as_ref().map(|to| to.route);
+        let Some(route) = route.and_then(|route| self.listener.routes.get(route)) else {
+            return Err(exchange.failed(request, Failure::NoRoute));
         };
         let reply = Reply {
             version: asked.version,
@@ -337,10 +335,10 @@ impl Session<'_> {
             switches: head.status == 101,
             edits: &route.response_edits,
         };
-        head::to_client(exchange.download.head(), bytes, head, headers, &reply);
-        exchange.download.set_body(head.framing, chunked);
+        head::to_client(request.download.head(), bytes, head, headers, &reply);
+        request.download.set_body(head.framing, chunked);
+        request.closes = closes;
         Ok(Begun {
-            closes,
             upstream_keeps: head.keep_alive,
             switched,
         })
@@ -349,40 +347,40 @@ impl Session<'_> {
     /// More of the body of the reply.
     fn poll_body(
         &mut self,
-        request: &mut Forwarding,
+        request: &mut Request,
         exchange: &mut Exchange,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Went>> {
         let Some(upstream) = &mut exchange.upstream else {
-            return Poll::Ready(Err(exchange.failed(Failure::UpstreamReset)));
+            return Poll::Ready(Err(exchange.failed(request, Failure::UpstreamReset)));
         };
         let lent = Lent {
             scratch: &self.scratch,
             headers: &self.listener.headers,
         };
         let (reply, client) = (&mut exchange.reply, &mut self.client);
-        let more = exchange
+        let more = request
             .download
             .poll_more(upstream.stream(), reply, client, lent, cx);
         Poll::Ready(match ready!(more) {
             Ok(()) => {
-                if exchange.download.has_all() {
+                if request.download.has_all() {
                     exchange.read_at = Instant::now();
                     self.settle(request, exchange);
                 }
                 Ok(())
             }
-            Err(Broken::Source) => Err(exchange.failed(Failure::UpstreamReset)),
+            Err(Broken::Source) => Err(exchange.failed(request, Failure::UpstreamReset)),
             Err(Broken::Sink) => Err(Went::ClientEnded(End::CLIENT_RESET)),
             Err(Broken::Malformed(_) | Broken::TooLarge) => {
-                Err(exchange.failed(Failure::UpstreamMalformed))
+                Err(exchange.failed(request, Failure::UpstreamMalformed))
             }
         })
     }
 
     /// When the whole reply has been read, the upstream's connection is given back: before the client has it all, for others may wait.
-    fn settle(&self, request: &mut Forwarding, exchange: &mut Exchange) {
-        if !exchange.download.has_all() {
+    fn settle(&self, request: &mut Request, exchange: &mut Exchange) {
+        if !request.download.has_all() {
             return;
         }
         request.underway.last_byte = Some(exchange.read_at);
@@ -390,15 +388,12 @@ impl Session<'_> {
         let keeps = exchange.begun.is_some_and(|begun| begun.upstream_keeps);
         if !exchange.reply.is_empty() {
             // Whoever gets this connection next would take what is behind the reply for its own.
-            tracing::warn!(cluster = %request.upstream.cluster.name, "an upstream sent more than its reply; its connection is closed");
-            request
-                .upstream
-                .stats
-                .inc(Cluster::UPSTREAM_CX_PROTOCOL_ERROR);
+            tracing::warn!(listener = %self.listener.name, "an upstream sent more than its reply; its connection is closed");
+            exchange.stats.inc(Cluster::UPSTREAM_CX_PROTOCOL_ERROR);
             exchange.let_go(request, PoolClose::ProtocolError);
         } else if sent && keeps {
             if let Some(mut connection) = exchange.upstream.take() {
-                let received = exchange.head_bytes + exchange.download.taken;
+                let received = exchange.head_bytes + request.download.taken;
                 connection.moved(received, request.upload.written);
                 connection.give_back(exchange.read_at);
             }
@@ -412,7 +407,7 @@ impl Session<'_> {
                 },
             );
         }
-        let dropped = exchange.download.trailers_dropped + request.upload.trailers_dropped;
+        let dropped = request.download.trailers_dropped + request.upload.trailers_dropped;
         if dropped > 0 {
             self.listener
                 .one
@@ -422,7 +417,7 @@ impl Session<'_> {
 }
 
 /// What took too long.
-fn too_long(alarm: Alarm, request: &Forwarding) -> Failure {
+fn too_long(alarm: Alarm, request: &Request) -> Failure {
     let sent = request.underway.request_written.is_some();
     match alarm {
         Alarm::Late if sent => Failure::RouteTimeout,
@@ -435,17 +430,18 @@ fn too_long(alarm: Alarm, request: &Forwarding) -> Failure {
 
 /// True when a reply comes so early that the rest of its request is left unread. Whoever waits for 100 may leave the body out, or send it
 /// all the same: what follows could be either.
-fn will_not_be_read(request: &Forwarding, status: u16) -> bool {
+fn will_not_be_read(request: &Request, status: u16) -> bool {
     if request.upload.has_all() {
         return false;
     }
     request.asked.expects && request.upload.taken == 0
-        || status >= 300 && !request.upload.is_worth_reading()
+        || status >= 300 && !is_worth_reading(request.upload.rest())
 }
 
 /// True when the upstream changes to a protocol that the client offered.
-fn was_offered(request: &Forwarding, bytes: &[u8], head: &ResponseHead, headers: &Headers) -> bool {
-    let Some(offered) = &request.upgrade else {
+fn was_offered(request: &Request, bytes: &[u8], head: &ResponseHead, headers: &Headers) -> bool {
+    let upgrade = request.destination.as_ref().map(|to| &to.upgrade);
+    let Some(Some(offered)) = upgrade else {
         return false;
     };
     let fields = headers.iter().filter(|field| field.known == Known::Upgrade);

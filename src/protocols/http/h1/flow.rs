@@ -11,7 +11,6 @@ use std::task::{Context, Poll, ready};
 use narrows_parsers::http1::{Body, BodyStep, Framing, Headers, Malformed};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
-use super::answer::is_worth_reading;
 use crate::protocols::inbox::{Buffers, Inbox};
 use crate::protocols::relay::Scratch;
 use crate::stream::Stream;
@@ -80,15 +79,13 @@ impl Flow {
         Self { allowance, ..self }
     }
 
-    /// The same, kept so that it can be sent again, as long as all of it is in the buffer.
-    pub(super) fn repeatable(self) -> Self {
-        Self {
-            keeps: true,
-            ..self
-        }
+    /// A head that is kept until the body is more than what came with it, so that the message can be sent again.
+    pub(super) fn start(&mut self, head: Vec<u8>) {
+        self.out = head;
+        self.keeps = true;
     }
 
-    /// A head that is written in front of the body. Whatever waits to be written stays in front of it.
+    /// What is written in front of the body. Whatever waits to be written stays in front of it.
     pub(super) fn head(&mut self) -> &mut Vec<u8> {
         &mut self.out
     }
@@ -114,19 +111,19 @@ impl Flow {
         whole
     }
 
-    /// Whether the rest of the body is short enough to be read for the sake of the connection.
-    pub(super) fn is_worth_reading(&self) -> bool {
-        is_worth_reading(&self.body)
-    }
-
     /// Something waits for the sink to take it.
     pub(super) fn waits_for_sink(&self) -> bool {
         self.at < self.out.len()
     }
 
     /// What has not come yet of the body.
-    pub(super) fn into_body(self) -> Body {
-        self.body
+    pub(super) fn rest(&self) -> &Body {
+        &self.body
+    }
+
+    /// What has not come yet of the body, to be passed over.
+    pub(super) fn rest_mut(&mut self) -> &mut Body {
+        &mut self.body
     }
 
     /// Gives its memory back.

@@ -7,10 +7,12 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::exchange::{Exchange, Went};
-use super::request::{Forwarding, Request};
+use super::flow::Broken;
+use super::request::Request;
 use super::{End, Session, poll_read};
 use crate::exchange::CloseReason;
 use crate::listener::sessions::Verdict;
+use crate::protocols::http::decide::LocalReply;
 use crate::protocols::http::errors::Failure;
 use crate::stats::{Cluster, Http};
 use crate::upstream::http::H1Connection;
@@ -24,64 +26,95 @@ const MAX_ATTEMPTS: usize = 3;
 const READ_AHEAD_BYTES: usize = 64 * 1024;
 
 impl Session<'_> {
-    /// Has an upstream answer.
-    pub(super) async fn forward(&mut self, mut request: Forwarding) -> Result<(), End> {
+    /// Has an upstream answer. The client has the whole reply then, or one of the proxy's own waits to be written.
+    pub(super) async fn forward(&mut self, request: &mut Request) -> Result<(), End> {
         self.listener.stats.inc(Http::RQ_TOTAL);
-        let timeouts = self.listener.route_timeouts(request.route);
-        let arrives_by = self.listener.timeouts.request;
-        let arrives_by = arrives_by.filter(|_| !request.upload.has_all());
-        self.handle.expect(timeouts.idle, arrives_by);
+        if let Some(failure) = self.take_body_at_hand(request) {
+            self.fail(request, failure);
+            return Ok(());
+        }
+        self.expect(request);
         for attempt in 1.. {
-            let (connection, now) = match self.lend(&request).await? {
+            let (connection, now) = match self.lend(request).await? {
                 Ok(lent) => lent,
-                Err(failure) => return self.fail(request, failure).await,
+                Err(failure) => {
+                    self.fail(request, failure);
+                    break;
+                }
             };
             request.underway.endpoint = connection.endpoint().cloned();
             let mut exchange = Exchange::new(connection, now, &self.listener.buffers);
-            match poll_fn(|cx| self.poll_exchange(&mut request, &mut exchange, cx)).await {
-                Went::Well => {
-                    if attempt > 1 {
-                        let stats = &request.upstream.stats;
-                        stats.inc(Cluster::UPSTREAM_RQ_RETRY_SUCCESS);
-                    }
-                    return self.end_exchange(request, exchange).await;
-                }
-                Went::Switched => return Box::pin(self.tunnel(request, exchange)).await,
-                Went::Stale if attempt < MAX_ATTEMPTS && request.upload.rewind() => {
-                    exchange.let_go(&request, PoolClose::UpstreamError);
-                    request.upstream.stats.inc(Cluster::UPSTREAM_RQ_RETRY);
-                    request.underway.request_written = None;
-                }
+            let went = poll_fn(|cx| self.poll_exchange(request, &mut exchange, cx)).await;
+            let stats = exchange.stats().clone();
+            match went {
+                Went::Well if attempt > 1 => stats.inc(Cluster::UPSTREAM_RQ_RETRY_SUCCESS),
+                Went::Well => {}
+                Went::Switched => Box::pin(self.tunnel(request, exchange)).await?,
                 Went::Stale => {
-                    exchange.let_go(&request, PoolClose::UpstreamError);
-                    return self.fail(request, Failure::UpstreamReset).await;
+                    exchange.let_go(request, PoolClose::UpstreamError);
+                    if attempt < MAX_ATTEMPTS && request.upload.rewind() {
+                        stats.inc(Cluster::UPSTREAM_RQ_RETRY);
+                        request.underway.request_written = None;
+                        continue;
+                    }
+                    self.fail(request, Failure::UpstreamReset);
                 }
                 Went::Failed(failure) => {
-                    exchange.let_go(&request, pool_close(failure));
-                    return self.fail(request, failure).await;
+                    exchange.let_go(request, pool_close(failure));
+                    self.fail(request, failure);
                 }
-                Went::Cut(failure) => return Err(self.cut(request, exchange, failure)),
+                Went::Cut(failure) => {
+                    exchange.let_go(request, pool_close(failure));
+                    return Err(self.cut(request, failure));
+                }
                 Went::ClientEnded(end) => {
-                    self.count(&mut request, &exchange);
-                    exchange.let_go(&request, PoolClose::ClientGone);
+                    exchange.let_go(request, PoolClose::ClientGone);
+                    self.count(request);
                     return Err(end.cutting());
                 }
             }
+            break;
         }
         Ok(())
+    }
+
+    /// Head and as much of the body as has come leave together.
+    fn take_body_at_hand(&mut self, request: &mut Request) -> Option<Failure> {
+        let headers = &self.listener.headers;
+        match request.upload.take_from(&mut self.inbox, headers) {
+            Err(Broken::TooLarge) => Some(Failure::BodyTooLarge),
+            Err(Broken::Malformed(reason)) => Some(Failure::Malformed(reason)),
+            // Neither side is asked.
+            Ok(_) | Err(Broken::Source | Broken::Sink) => None,
+        }
+    }
+
+    /// How long the request may take.
+    fn expect(&self, request: &Request) {
+        let route = request.destination.as_ref().map(|to| to.route);
+        let timeouts = route.map(|route| self.listener.route_timeouts(route));
+        let arrives_by = match request.upload.has_all() {
+            true => None,
+            false => self.listener.timeouts.request,
+        };
+        let patience = timeouts.and_then(|timeouts| timeouts.idle);
+        self.handle.expect(patience, arrives_by);
     }
 
     /// A connection to the cluster. `Err` inside when there is none.
     async fn lend(
         &mut self,
-        request: &Forwarding,
+        request: &Request,
     ) -> Result<Result<(H1Connection, Instant), Failure>, End> {
+        let Some(to) = &request.destination else {
+            return Ok(Err(Failure::NoCluster));
+        };
         let now = Instant::now();
-        if let Some(connection) = request.upstream.at_hand(now) {
+        if let Some(connection) = to.upstream.at_hand(now) {
             return Ok(Ok((connection, now)));
         }
         // Rare next to what is at hand, and its state is large: it is not paid for by every idle session.
-        let mut lending = Box::pin(request.upstream.connection(now));
+        let mut lending = Box::pin(to.upstream.connection(now));
         let lent = poll_fn(|cx| match lending.as_mut().poll(cx) {
             Poll::Ready(lent) => Poll::Ready(Ok(lent)),
             Poll::Pending => self.poll_left(cx).map(Err),
@@ -93,7 +126,7 @@ impl Session<'_> {
                 Ok(Err(Failure::from(&error)))
             }
             Err(end) => {
-                request.upstream.stats.inc(Cluster::UPSTREAM_RQ_CANCELLED);
+                to.upstream.stats.inc(Cluster::UPSTREAM_RQ_CANCELLED);
                 Err(end.cutting())
             }
         }
@@ -115,51 +148,17 @@ impl Session<'_> {
         Poll::Pending
     }
 
-    /// The client has the whole reply.
-    async fn end_exchange(
-        &mut self,
-        mut request: Forwarding,
-        mut exchange: Exchange,
-    ) -> Result<(), End> {
-        self.count(&mut request, &exchange);
-        request.upload.recycle(&self.listener.buffers);
-        exchange.recycle(&self.listener.buffers);
-        let Forwarding {
-            underway, upload, ..
-        } = request;
-        let rest = upload.into_body();
-        if !rest.is_done() {
-            let stats = &self.listener.stats;
-            stats.inc(Http::DOWNSTREAM_RQ_RESPONSE_BEFORE_RQ_COMPLETE);
-        }
-        underway.finish(Instant::now());
-        self.leave_request(rest, exchange.closes()).await
-    }
-
     /// Nothing of a reply has been passed on: the proxy answers.
-    async fn fail(&mut self, request: Forwarding, failure: Failure) -> Result<(), End> {
-        let Request::Answer(answer) = self.refuse_begun(request, failure) else {
-            return Err(End::by_us(CloseReason::Malformed));
-        };
-        self.answer(answer).await
+    fn fail(&self, request: &mut Request, failure: Failure) {
+        self.reply(request, &LocalReply::to(failure));
     }
 
     /// A reply that was begun can't be completed. The client's connection is reset, so that it does not take the part for the whole.
-    fn cut(&mut self, mut request: Forwarding, mut exchange: Exchange, failure: Failure) -> End {
-        self.count(&mut request, &exchange);
-        exchange.let_go(&request, pool_close(failure));
+    fn cut(&mut self, request: &mut Request, failure: Failure) -> End {
+        self.count(request);
         self.client.reset_on_close();
         request.underway.cut(failure);
         End::by_us(CloseReason::UpstreamReset).cutting()
-    }
-
-    /// Adds up what has moved.
-    pub(super) fn count(&mut self, request: &mut Forwarding, exchange: &Exchange) {
-        let underway = &mut request.underway;
-        underway.request_bytes += request.upload.taken;
-        underway.reply_bytes = exchange.download.written;
-        self.received += underway.request_bytes;
-        self.sent += underway.reply_bytes;
     }
 }
 

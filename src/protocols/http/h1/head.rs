@@ -226,11 +226,13 @@ struct Named<'a> {
 
 impl<'a> Named<'a> {
     fn of(bytes: &'a [u8], headers: &'a Headers) -> Self {
-        let any = names(bytes, headers).any(|name| {
-            ![b"close".as_slice(), b"keep-alive", b"upgrade"]
-                .iter()
-                .any(|usual| name.eq_ignore_ascii_case(usual))
-        });
+        let names_some = |field: &HeaderField| {
+            let value = field.value.of(bytes);
+            field.known == Known::Connection
+                && !is_usual(value)
+                && list_members(value).any(|name| !is_usual(name))
+        };
+        let any = headers.iter().any(names_some);
         Self {
             bytes,
             headers,
@@ -253,6 +255,13 @@ impl<'a> Named<'a> {
     }
 }
 
+/// True for what `Connection` says besides names.
+fn is_usual(option: &[u8]) -> bool {
+    [b"keep-alive".as_slice(), b"close", b"upgrade"]
+        .iter()
+        .any(|usual| option.eq_ignore_ascii_case(usual))
+}
+
 fn names<'a>(bytes: &'a [u8], headers: &'a Headers) -> impl Iterator<Item = &'a [u8]> {
     headers
         .iter()
@@ -262,6 +271,9 @@ fn names<'a>(bytes: &'a [u8], headers: &'a Headers) -> impl Iterator<Item = &'a 
 }
 
 fn is_edited(edits: &HeaderEditsConfig, name: &[u8]) -> bool {
+    if edits.set.is_empty() && edits.remove.is_empty() {
+        return false;
+    }
     let mut set = edits.set.iter().map(|(name, _)| name);
     let mut remove = edits.remove.iter();
     set.any(|set| name.eq_ignore_ascii_case(set.as_bytes()))

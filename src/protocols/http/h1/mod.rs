@@ -33,7 +33,6 @@ use crate::listener::sessions::SessionHandle;
 use crate::protocols::inbox::Inbox;
 use crate::protocols::relay::{Ended, Scratch};
 use crate::stream::Stream;
-use request::Request;
 
 /// One client connection.
 pub struct Session<'a> {
@@ -114,17 +113,9 @@ impl<'a> Session<'a> {
     }
 
     /// Serves the client to its end. Returns how that was, and how many exchanges were cut off.
-    pub async fn run(mut self) -> (Ended, usize) {
+    pub async fn run(&mut self) -> (Ended, usize) {
         let end = loop {
-            let request = match self.next_request().await {
-                Ok(request) => request,
-                Err(end) => break end,
-            };
-            let served = match request {
-                Request::Forward(request) => self.forward(request).await,
-                Request::Answer(answer) => self.answer(answer).await,
-            };
-            if let Err(end) = served {
+            if let Err(end) = self.serve_next().await {
                 break end;
             }
         };
@@ -135,6 +126,15 @@ impl<'a> Session<'a> {
             sent: self.sent,
         };
         (ended, usize::from(end.cut))
+    }
+
+    /// One request, from its first byte to the last byte of its reply.
+    async fn serve_next(&mut self) -> Result<(), End> {
+        let mut request = self.next_request().await?;
+        if request.destination.is_some() {
+            self.forward(&mut request).await?;
+        }
+        self.answer(&mut request).await
     }
 }
 

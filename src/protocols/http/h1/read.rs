@@ -6,14 +6,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use narrows_parsers::http1::{
-    Body, Framing, HeadParser, HeadStep, Headers, Known, Malformed, RequestHead, RequestKind,
-    Version, list_members,
+    Framing, HeadParser, HeadStep, Headers, Known, Malformed, RequestHead, RequestKind, Version,
+    list_members,
 };
 
 use super::answer::is_worth_reading;
-use super::flow::{Broken, Flow};
+use super::flow::Flow;
 use super::head::{self, Told};
-use super::request::{Answer, Asked, Forwarding, Request};
+use super::request::{Asked, Destination, Request};
 use super::view::View;
 use super::{End, Session, poll_read};
 use crate::config::{HttpVersion, Underscores};
@@ -103,24 +103,7 @@ impl Session<'_> {
             }
         };
         drop(headers);
-        match request {
-            Request::Answer(answer) => Some(Request::Answer(answer)),
-            Request::Forward(forwarding) => Some(self.with_body_at_hand(forwarding)),
-        }
-    }
-
-    /// Head and as much of the body as has come leave together.
-    fn with_body_at_hand(&mut self, mut forwarding: Forwarding) -> Request {
-        let upload = &mut forwarding.upload;
-        match upload.take_from(&mut self.inbox, &self.listener.headers) {
-            Ok(_) => Request::Forward(forwarding),
-            Err(Broken::TooLarge) => self.refuse_begun(forwarding, Failure::BodyTooLarge),
-            Err(Broken::Malformed(reason)) => {
-                self.refuse_begun(forwarding, Failure::Malformed(reason))
-            }
-            // Neither side was asked.
-            Err(Broken::Source | Broken::Sink) => Request::Forward(forwarding),
-        }
+        Some(request)
     }
 
     /// A whole head has come.
@@ -136,9 +119,15 @@ impl Session<'_> {
             head,
             headers,
         };
-        let mut underway = Underway::new(listener, HttpVersion::Http1, start);
-        underway.request_bytes = u64::from(head.length);
-        let asked = Asked::of(head, view.method());
+        let mut request = Request {
+            underway: Underway::new(listener, HttpVersion::Http1, start),
+            asked: Asked::of(head, view.method()),
+            destination: None,
+            upload: Flow::new(Vec::new(), head.framing).at_most(listener.config.max_body),
+            download: Flow::new(listener.buffers.take(), Framing::None),
+            closes: true,
+        };
+        request.underway.request_bytes = u64::from(head.length);
         let decision = match objection(listener, view) {
             None => decide(listener, &view),
             Some(failure) => Decision::Reply(LocalReply::to(failure)),
@@ -146,24 +135,16 @@ impl Session<'_> {
         let place = place(listener, view, &decision);
         let series = listener.series(self.recent.as_ref(), place);
         self.recent = Some(Rc::clone(&series));
-        underway.series = Some(series);
+        request.underway.series = Some(series);
         match decision {
-            Decision::Reply(reply) => {
-                Request::Answer(self.answer_with(underway, asked, &reply, Body::new(head.framing)))
-            }
-            Decision::Forward(forward) => {
-                Request::Forward(self.forwarding(underway, asked, &forward, view))
-            }
+            Decision::Reply(reply) => self.reply(&mut request, &reply),
+            Decision::Forward(forward) => self.send_on(&mut request, &forward, view),
         }
+        request
     }
 
-    fn forwarding(
-        &self,
-        underway: Underway,
-        asked: Asked,
-        forward: &Forward<'_>,
-        view: View<'_>,
-    ) -> Forwarding {
+    /// Writes the head as the upstream gets it.
+    fn send_on(&self, request: &mut Request, forward: &Forward<'_>, view: View<'_>) {
         let config = &self.listener.config;
         let upgrade = offered(view);
         let told = Told {
@@ -181,59 +162,43 @@ impl Session<'_> {
         }
         let mut out = self.listener.buffers.take();
         head::to_upstream(&mut out, view, &told);
-        let upload = Flow::new(out, view.head.framing).at_most(config.max_body);
-        Forwarding {
-            underway,
-            asked,
-            route: forward.route.index,
+        request.upload.start(out);
+        request.destination = Some(Destination {
             upstream: Rc::clone(forward.upstream),
-            upload: upload.repeatable(),
+            route: forward.route.index,
             upgrade,
-        }
+        });
     }
 
-    /// Answers a request of which no more than its failure is known.
+    /// Answers a request of which no more than its failure is known. What has come of it is passed over, and what follows is too.
     fn refuse(&mut self, start: Instant, failure: Failure) -> Request {
-        let mut underway = Underway::new(&self.listener, HttpVersion::Http1, start);
-        underway.request_bytes = self.inbox.bytes().len() as u64;
+        let mut request = Request {
+            underway: Underway::new(&self.listener, HttpVersion::Http1, start),
+            asked: Asked::unknown(),
+            destination: None,
+            upload: Flow::new(Vec::new(), Framing::UntilClose),
+            download: Flow::new(self.listener.buffers.take(), Framing::None),
+            closes: true,
+        };
+        request.underway.request_bytes = self.inbox.bytes().len() as u64;
         self.inbox.consume(self.inbox.bytes().len());
-        let rest = Body::new(Framing::UntilClose);
-        let reply = LocalReply::to(failure);
-        Request::Answer(self.answer_with(underway, Asked::unknown(), &reply, rest))
+        self.reply(&mut request, &LocalReply::to(failure));
+        request
     }
 
-    /// Answers a request whose body is not what it should be.
-    pub(super) fn refuse_begun(&mut self, mut forwarding: Forwarding, failure: Failure) -> Request {
-        forwarding.upload.recycle(&self.listener.buffers);
-        forwarding.underway.request_bytes += forwarding.upload.taken;
-        let rest = forwarding.upload.into_body();
-        let reply = LocalReply::to(failure);
-        Request::Answer(self.answer_with(forwarding.underway, forwarding.asked, &reply, rest))
-    }
-
-    /// Makes a reply of the proxy's own.
-    pub(super) fn answer_with(
-        &self,
-        mut underway: Underway,
-        asked: Asked,
-        reply: &LocalReply<'_>,
-        rest: Body,
-    ) -> Answer {
+    /// Makes a reply of the proxy's own. Nothing of another one may have been written.
+    pub(super) fn reply(&self, request: &mut Request, reply: &LocalReply<'_>) {
+        let (asked, rest) = (request.asked, request.upload.rest());
         let closes = !asked.keep_alive
             || self.handle.is_draining()
             || reply.failure.is_some_and(|failure| failure.row().closes)
-            || !rest.is_done() && (asked.expects || !is_worth_reading(&rest));
-        underway.status = Some(reply.status);
-        underway.failure = reply.failure;
-        let mut out = self.listener.buffers.take();
+            || !rest.is_done() && (asked.expects || !is_worth_reading(rest));
+        request.underway.status = Some(reply.status);
+        request.underway.failure = reply.failure;
+        request.closes = closes;
         let with_body = asked.kind != RequestKind::Head;
-        head::local(&mut out, reply, asked.version, closes, with_body);
-        Answer {
-            underway,
-            out,
-            rest,
-            closes,
-        }
+        let out = request.download.head();
+        head::local(out, reply, asked.version, closes, with_body);
     }
 }
 

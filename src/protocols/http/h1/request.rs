@@ -1,43 +1,34 @@
-//! What is known of a request once its head is no longer in the read buffer.
+//! A request and its reply, once the head of the request is no longer in the read buffer.
 
 use std::rc::Rc;
 
-use narrows_parsers::http1::{Body, RequestHead, RequestKind, Version};
+use narrows_parsers::http1::{RequestHead, RequestKind, Version};
 
 use super::flow::Flow;
 use crate::protocols::http::report::Underway;
 use crate::upstream::http::HttpUpstream;
 
-/// What comes of a request.
-pub(super) enum Request {
-    /// It is sent on.
-    Forward(Forwarding),
-    /// The proxy answers.
-    Answer(Answer),
-}
-
-/// A request that is sent on.
-pub(super) struct Forwarding {
+/// A request and its reply.
+pub(super) struct Request {
     pub(super) underway: Underway,
     pub(super) asked: Asked,
-    /// The number of its route.
-    pub(super) route: usize,
-    pub(super) upstream: Rc<HttpUpstream>,
+    /// Where it is sent on to; `None` when the proxy answers.
+    pub(super) destination: Option<Destination>,
     /// The head as the upstream gets it, and the body.
     pub(super) upload: Flow,
-    /// The protocols that the client offers to change to.
-    pub(super) upgrade: Option<Box<[u8]>>,
+    /// What the client gets.
+    pub(super) download: Flow,
+    /// The client's connection ends with the reply.
+    pub(super) closes: bool,
 }
 
-/// A request that the proxy answers.
-pub(super) struct Answer {
-    pub(super) underway: Underway,
-    /// The whole reply.
-    pub(super) out: Vec<u8>,
-    /// What has not come yet of the request.
-    pub(super) rest: Body,
-    /// The connection ends with this reply.
-    pub(super) closes: bool,
+/// Where a request is sent on to.
+pub(super) struct Destination {
+    pub(super) upstream: Rc<HttpUpstream>,
+    /// The number of its route.
+    pub(super) route: usize,
+    /// The protocols that the client offers to change to.
+    pub(super) upgrade: Option<Box<[u8]>>,
 }
 
 /// What the reply to a request has to know of it.

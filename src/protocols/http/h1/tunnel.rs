@@ -9,7 +9,7 @@ use tokio::io::AsyncWrite as _;
 
 use super::exchange::Exchange;
 use super::flow::{Broken, Flow, Lent};
-use super::request::Forwarding;
+use super::request::Request;
 use super::{End, Session};
 use crate::exchange::CloseReason;
 use crate::listener::sessions::Verdict;
@@ -32,21 +32,23 @@ impl Session<'_> {
     /// Passes bytes both ways. The connection ends with it.
     pub(super) async fn tunnel(
         &mut self,
-        mut request: Forwarding,
+        request: &mut Request,
         mut exchange: Exchange,
     ) -> Result<(), End> {
         let listener = std::rc::Rc::clone(&self.listener);
         listener.stats.inc(Http::DOWNSTREAM_CX_UPGRADES_TOTAL);
         let _open = Open::new(&listener, Http::DOWNSTREAM_CX_UPGRADES_ACTIVE);
-        let timeouts = listener.route_timeouts(request.route);
-        self.handle.expect(timeouts.idle, None);
+        let route = request.destination.as_ref().map(|to| to.route);
+        let timeouts = route.map(|route| listener.route_timeouts(route));
+        let patience = timeouts.and_then(|timeouts| timeouts.idle);
+        self.handle.expect(patience, None);
         request.upload = Flow::new(listener.buffers.take(), Framing::Tunnel);
-        exchange.download.set_body(Framing::Tunnel, true);
+        request.download.set_body(Framing::Tunnel, true);
         let mut ended = Ended::default();
-        let end = poll_fn(|cx| self.poll_tunnel(&mut request, &mut exchange, &mut ended, cx)).await;
-        self.count(&mut request, &exchange);
+        let end = poll_fn(|cx| self.poll_tunnel(request, &mut exchange, &mut ended, cx)).await;
+        self.count(request);
         exchange.let_go(
-            &request,
+            request,
             match end.by_client {
                 true => PoolClose::ClientGone,
                 false => PoolClose::ServerClosed,
@@ -58,7 +60,7 @@ impl Session<'_> {
 
     fn poll_tunnel(
         &mut self,
-        request: &mut Forwarding,
+        request: &mut Request,
         exchange: &mut Exchange,
         ended: &mut Ended,
         cx: &mut Context<'_>,
@@ -77,7 +79,7 @@ impl Session<'_> {
             headers: &self.listener.headers,
         };
         let (client, upstream) = (&mut self.client, upstream.stream());
-        let before = (request.upload.written, exchange.download.written);
+        let before = (request.upload.written, request.download.written);
         let upload = poll_way(
             &mut request.upload,
             client,
@@ -89,7 +91,7 @@ impl Session<'_> {
         );
         ended.by_client |= ended.upload && !ended.download;
         let download = poll_way(
-            &mut exchange.download,
+            &mut request.download,
             upstream,
             &mut exchange.reply,
             client,
@@ -97,7 +99,7 @@ impl Session<'_> {
             &mut ended.download,
             cx,
         );
-        if before != (request.upload.written, exchange.download.written) {
+        if before != (request.upload.written, request.download.written) {
             self.handle.touch();
         }
         let by_client = ended.by_client;
