@@ -5,7 +5,7 @@
 //! `content-length` says. What is left are the rules that matter once the request becomes an HTTP/1 head, where a space or a second host
 //! would mean something else to the next server than it means here (RFC 9113 §8.2.1, §8.3.1, §10.3).
 
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{Method, request};
 
 /// Why a request is refused.
@@ -61,11 +61,6 @@ pub(crate) fn authority(head: &request::Parts) -> &[u8] {
             .get(header::HOST)
             .map_or(&[], HeaderValue::as_bytes),
     }
-}
-
-/// True when no value begins or ends with white space (RFC 9113 §8.2.1), also for trailers.
-pub(crate) fn are_trimmed(fields: &HeaderMap) -> bool {
-    fields.values().all(is_trimmed)
 }
 
 fn is_trimmed(value: &HeaderValue) -> bool {

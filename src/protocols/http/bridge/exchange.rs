@@ -1,7 +1,6 @@
 //! forward: one request of a client to a server of either version, and its reply back.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;

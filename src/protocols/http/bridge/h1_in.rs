@@ -63,6 +63,11 @@ impl In {
         self.body = Body::new(framing);
     }
 
+    /// This body follows.
+    pub(super) fn set_body(&mut self, body: Body) {
+        self.body = body;
+    }
+
     /// The message has come to its end.
     pub(super) fn is_done(&self) -> bool {
         self.body.is_done()
@@ -73,9 +78,9 @@ impl In {
         self.read
     }
 
-    /// What is left: the beginning of the next message.
-    pub(super) fn into_rest(self) -> BytesMut {
-        self.carry
+    /// What is left: the beginning of the next message, and what has not come of this one.
+    pub(super) fn into_rest(self) -> (BytesMut, Body) {
+        (self.carry, self.body)
     }
 
     /// The next piece of the body.

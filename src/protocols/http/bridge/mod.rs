@@ -8,6 +8,7 @@ mod account;
 mod checks;
 mod exchange;
 mod flow;
+mod h1_down;
 mod h1_in;
 mod h1_out;
 mod h1_up;
@@ -21,13 +22,29 @@ mod to_h1;
 mod to_h2;
 mod told;
 
+use narrows_parsers::http1::Headers;
+
 pub(super) use account::{Reply, Request};
 pub(super) use checks::{Flaw, authority, check};
 pub(super) use exchange::{Outgoing, Went};
+pub(super) use h1_down::{Asked, H1Client};
 pub(super) use h2_down::H2Client;
 pub(super) use side::{Broken, Downstream};
 pub(super) use to_h1::content_length;
+pub(super) use to_h2::{NoForm, Target};
 pub(super) use told::Told;
+
+/// The head of a request that came in HTTP/1. `head` is its bytes, which `fields` point into.
+///
+/// # Errors
+/// When it has no form in HTTP/2.
+pub(super) fn from_h1(
+    target: &Target<'_>,
+    head: &[u8],
+    fields: &Headers,
+) -> Result<http::request::Parts, NoForm> {
+    to_h2::request(target, &bytes::Bytes::copy_from_slice(head), fields)
+}
 
 /// Sends the only piece of a reply.
 pub(super) fn put_last(client: &mut impl Downstream, body: bytes::Bytes) -> Result<(), Broken> {

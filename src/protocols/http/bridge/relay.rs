@@ -72,7 +72,11 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
                 Poll::Ready(Err(broken)) => {
                     return Poll::Ready(Err(Cut::ByServer(broken)));
                 }
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    // Interim heads. A client that can't be written to is noticed elsewhere.
+                    let _ = self.client.poll_flush(cx);
+                    return Poll::Pending;
+                }
             }
         }
     }

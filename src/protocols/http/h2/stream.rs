@@ -22,7 +22,7 @@ use crate::protocols::http::errors::Failure;
 use crate::protocols::http::report::Underway;
 use crate::protocols::http::route::RequestView;
 use crate::protocols::http::series::Place;
-use crate::stats::{Http, HttpTwo};
+use crate::stats::HttpTwo;
 
 /// A caller's name beyond this is cut, as in HTTP/1.
 const MAX_CALLER_BYTES: usize = 128;
