@@ -26,7 +26,7 @@ impl Seen {
 /// Answers every whole request with `200` and `ok`.
 pub struct Recorder {
     address: SocketAddr,
-    connections: Arc<Mutex<Vec<Vec<u8>>>>,
+    tapes: Arc<Mutex<Vec<Tape>>>,
 }
 
 impl Recorder {
@@ -36,85 +36,95 @@ impl Recorder {
 
     /// Answers every whole request with these bytes.
     pub fn answering(answer: &'static [u8]) -> Self {
-        let connections: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
-        let record = Arc::clone(&connections);
+        let tapes: Arc<Mutex<Vec<Tape>>> = Arc::default();
+        let record = Arc::clone(&tapes);
         let address = scripted(move |mut stream| {
             let number = {
-                let mut all = record.lock().unwrap();
-                all.push(Vec::new());
-                all.len() - 1
+                let mut tapes = record.lock().unwrap();
+                tapes.push(Tape::default());
+                tapes.len() - 1
             };
-            let mut answered = 0;
             let mut buffer = [0; 16 * 1024];
             while let Ok(n @ 1..) = stream.read(&mut buffer) {
-                let whole = {
-                    let mut all = record.lock().unwrap();
-                    all[number].extend(&buffer[..n]);
-                    let Ok((seen, _)) = read_all(&all[number]) else {
-                        return;
-                    };
-                    seen.len()
-                };
-                while answered < whole {
+                let whole = record.lock().unwrap()[number].add(&buffer[..n]);
+                for _ in 0..whole {
                     if stream.write_all(answer).is_err() {
                         return;
                     }
-                    answered += 1;
                 }
             }
         });
-        Self {
-            address,
-            connections,
-        }
+        Self { address, tapes }
     }
 
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// All whole requests of all connections. Fails when any byte of them can be read in another way.
+    /// All whole requests of all connections. Fails when any byte that came can be read in another way.
     #[track_caller]
     pub fn requests(&self) -> Vec<Seen> {
         let mut all = Vec::new();
-        for bytes in self.connections.lock().unwrap().iter() {
-            match read_all(bytes) {
-                Ok((seen, _)) => all.extend(seen),
-                Err(why) => panic!("ambiguous ({why}): {:?}", String::from_utf8_lossy(bytes)),
+        for tape in self.tapes.lock().unwrap().iter() {
+            if let Some(why) = &tape.wrong {
+                panic!("ambiguous: {why}");
             }
+            all.extend(tape.seen.iter().cloned());
         }
         all
     }
 
-    /// Forgets what came so far.
+    /// Forgets the requests that came so far.
     pub fn clear(&self) {
-        for bytes in self.connections.lock().unwrap().iter_mut() {
-            bytes.clear();
+        for tape in self.tapes.lock().unwrap().iter_mut() {
+            tape.seen.clear();
         }
     }
 
     /// How many bytes have come in all.
     pub fn bytes(&self) -> usize {
-        self.connections.lock().unwrap().iter().map(Vec::len).sum()
+        let tapes = self.tapes.lock().unwrap();
+        tapes.iter().map(|tape| tape.came).sum()
     }
 }
 
-/// Whole requests, and how many bytes they are; what follows has to be the beginning of another.
-fn read_all(bytes: &[u8]) -> Result<(Vec<Seen>, usize), String> {
-    let mut seen = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        let mut cursor = Cursor { bytes, at };
-        match cursor.request() {
-            Ok(request) => {
-                seen.push(request);
-                at = cursor.at;
+/// What came over one connection.
+#[derive(Default)]
+struct Tape {
+    /// The beginning of a request.
+    rest: Vec<u8>,
+    seen: Vec<Seen>,
+    /// Why, and what.
+    wrong: Option<String>,
+    came: usize,
+}
+
+impl Tape {
+    /// How many requests are whole by this.
+    fn add(&mut self, bytes: &[u8]) -> usize {
+        self.came += bytes.len();
+        self.rest.extend(bytes);
+        let before = self.seen.len();
+        while !self.rest.is_empty() && self.wrong.is_none() {
+            let mut cursor = Cursor {
+                bytes: &self.rest,
+                at: 0,
+            };
+            match cursor.request() {
+                Ok(request) => {
+                    let end = cursor.at;
+                    self.rest.drain(..end);
+                    self.seen.push(request);
+                }
+                Err(Stop::NeedMore) => break,
+                Err(Stop::Wrong(why)) => {
+                    let what = String::from_utf8_lossy(&self.rest);
+                    self.wrong = Some(format!("{why} in {what:?}"));
+                }
             }
-            Err(Stop::NeedMore) => break,
-            Err(Stop::Wrong(why)) => return Err(why),
         }
+        self.seen.len() - before
     }
-    Ok((seen, at))
 }
 
 enum Stop {
@@ -155,7 +165,7 @@ impl Cursor<'_> {
                 .map_err(|_| Stop::Wrong(format!("length {length:?}")))?;
             body = self.exactly(length)?;
         } else if let Some(coding) = value("transfer-encoding") {
-            if coding != "chunked" {
+            if !coding.eq_ignore_ascii_case("chunked") {
                 return wrong(format!("coding {coding:?}"));
             }
             loop {

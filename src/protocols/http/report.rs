@@ -196,9 +196,13 @@ impl HttpListener {
             self.flag(flag);
         }
         match failure {
-            Failure::Malformed(reason) => self.refused(reason.label()),
+            Failure::Malformed(reason) => {
+                self.stats.inc(Http::DOWNSTREAM_CX_PROTOCOL_ERROR);
+                self.refused(reason.label());
+            }
             Failure::Unsafe(reason) => self.refused(reason),
             Failure::Underscore => {
+                self.stats.inc(Http::DOWNSTREAM_CX_PROTOCOL_ERROR);
                 self.one
                     .inc(HttpOne::REQUESTS_REJECTED_WITH_UNDERSCORES_IN_HEADERS);
                 self.refused("underscore");

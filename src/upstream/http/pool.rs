@@ -117,7 +117,6 @@ impl HttpUpstream {
     pub(super) fn least_busy(&self, tried: &[usize]) -> Option<(usize, &Arc<Endpoint>)> {
         let count = self.endpoints.len();
         let first = self.turn.get();
-        self.turn.set(if first + 1 < count { first + 1 } else { 0 });
         let place = (first..count)
             .chain(0..first.min(count))
             .filter(|place| !tried.contains(place))
@@ -127,7 +126,11 @@ impl HttpUpstream {
 }
 
 impl Busy {
+    /// A request that begins. The next one looks at the endpoint behind this one first.
     pub(super) fn new(upstream: &Rc<HttpUpstream>, endpoint: usize) -> Self {
+        let behind = endpoint + 1;
+        let count = upstream.endpoints.len();
+        upstream.turn.set(if behind < count { behind } else { 0 });
         if let Some(load) = upstream.endpoints.get(endpoint) {
             load.busy.set(load.busy.get() + 1);
             load.stats.gauge_add(ClusterEndpoint::RQ_ACTIVE, 1);

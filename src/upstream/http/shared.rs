@@ -5,11 +5,19 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use crate::config::{ClusterConfig, HttpClusterConfig};
+use crate::config::{ClusterConfig, HttpClusterConfig, HttpVersion};
 use crate::upstream::pool::{
     OpenError, OpenErrorKind, Opened, Opener, Opening, PoolPolicy, SharedPool,
 };
 use crate::upstream::{ConnectError, Endpoint, dial};
+
+/// What is offered within TLS (RFC 7301 section 6).
+fn alpn(version: HttpVersion) -> &'static [u8] {
+    match version {
+        HttpVersion::Http1 => b"http/1.1",
+        HttpVersion::Http2 => b"h2",
+    }
+}
 
 /// The connections of a cluster.
 pub struct SharedHttp {
@@ -25,6 +33,7 @@ impl SharedHttp {
     pub fn new(config: &ClusterConfig, endpoints: Vec<Arc<Endpoint>>) -> Self {
         let opener = Arc::new(HttpOpener {
             connect_timeout: config.connect_timeout,
+            alpn: alpn(config.http.version),
         });
         let policy = PoolPolicy {
             config: config.pool.clone(),
@@ -49,14 +58,15 @@ impl SharedHttp {
 /// Opens connections: a dial is all there is.
 struct HttpOpener {
     connect_timeout: Duration,
+    alpn: &'static [u8],
 }
 
 impl Opener for HttpOpener {
     fn open(&self, endpoint: Arc<Endpoint>, _credential: u16) -> Opening {
-        let connect_timeout = self.connect_timeout;
+        let (connect_timeout, alpn) = (self.connect_timeout, self.alpn);
         Box::pin(async move {
             let begun = Instant::now();
-            let dialled = timeout(connect_timeout, dial(&endpoint)).await;
+            let dialled = timeout(connect_timeout, dial(&endpoint, Some(alpn))).await;
             let stream = dialled
                 .unwrap_or_else(|_| Err(ConnectError::TimedOut(endpoint.name.clone())))
                 .map_err(|error| OpenError::new(kind(&error), error.to_string()))?;
@@ -73,7 +83,7 @@ impl Opener for HttpOpener {
 fn kind(error: &ConnectError) -> OpenErrorKind {
     match error {
         ConnectError::NoAddress(_) => OpenErrorKind::NoAddress,
-        ConnectError::Refused { .. } => OpenErrorKind::Refused,
+        ConnectError::Refused { .. } | ConnectError::Tls { .. } => OpenErrorKind::Refused,
         ConnectError::TimedOut(_) => OpenErrorKind::TimedOut,
     }
 }

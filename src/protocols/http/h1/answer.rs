@@ -22,6 +22,9 @@ const DISCARDED_BYTES: u64 = 64 * 1024;
 /// ends: a close while it still sends would have its system throw the reply away (RFC 9112 section 9.6). nginx's `lingering_timeout`.
 const LINGER: Duration = Duration::from_secs(5);
 
+/// The most that is read meanwhile: whoever sends on and on is not listening.
+const LINGER_BYTES: u64 = 4 * 1024 * 1024;
+
 impl Session<'_> {
     /// Writes what the client has not got yet of the reply, and readies the connection for the next request.
     pub(super) async fn answer(&mut self, request: &mut Request) -> Result<(), End> {
@@ -127,6 +130,7 @@ impl Session<'_> {
     async fn linger(&mut self) {
         self.handle.expect(None, Some(Ticks::of(LINGER)));
         self.inbox.consume(self.inbox.bytes().len());
+        let mut left = LINGER_BYTES;
         poll_fn(|cx| {
             if ready!(Pin::new(&mut self.client).poll_shutdown(cx)).is_err() {
                 return Poll::Ready(());
@@ -137,9 +141,11 @@ impl Session<'_> {
                 }
                 let mut scratch = self.scratch.borrow_mut();
                 let mut read = ReadBuf::new(&mut scratch);
-                match ready!(Pin::new(&mut self.client).poll_read(cx, &mut read)) {
-                    Ok(()) if !read.filled().is_empty() => {}
-                    _ => return Poll::Ready(()),
+                let polled = ready!(Pin::new(&mut self.client).poll_read(cx, &mut read));
+                let count = read.filled().len() as u64;
+                left = left.saturating_sub(count);
+                if polled.is_err() || count == 0 || left == 0 {
+                    return Poll::Ready(());
                 }
             }
         })

@@ -313,10 +313,10 @@ impl Session<'_> {
         if head.status == 101 && !was_offered(request, bytes, head, headers) {
             return Err(exchange.failed(request, Failure::UpstreamMalformed));
         }
-        let chunked = asked.version == Version::Http11;
+        let knows_chunks = asked.version == Version::Http11;
         let endless = match head.framing {
             Framing::UntilClose => true,
-            Framing::Chunked => !chunked,
+            Framing::Chunked => !knows_chunks,
             Framing::None | Framing::Length(_) | Framing::Tunnel => false,
         };
         let closes = !switched
@@ -331,12 +331,12 @@ impl Session<'_> {
         let reply = Reply {
             version: asked.version,
             closes,
-            chunked,
+            chunked: knows_chunks && head.framing == Framing::Chunked,
             switches: head.status == 101,
             edits: &route.response_edits,
         };
         head::to_client(request.download.head(), bytes, head, headers, &reply);
-        request.download.set_body(head.framing, chunked);
+        request.download.set_body(head.framing, knows_chunks);
         request.closes = closes;
         Ok(Begun {
             upstream_keeps: head.keep_alive,

@@ -47,8 +47,15 @@ impl Session<'_> {
             let went = poll_fn(|cx| self.poll_exchange(request, &mut exchange, cx)).await;
             let stats = exchange.stats().clone();
             match went {
-                Went::Well if attempt > 1 => stats.inc(Cluster::UPSTREAM_RQ_RETRY_SUCCESS),
-                Went::Well => {}
+                Went::Well => {
+                    if attempt > 1 {
+                        stats.inc(Cluster::UPSTREAM_RQ_RETRY_SUCCESS);
+                    }
+                    if !request.upload.has_all() {
+                        let stats = &self.listener.stats;
+                        stats.inc(Http::DOWNSTREAM_RQ_RESPONSE_BEFORE_RQ_COMPLETE);
+                    }
+                }
                 Went::Switched => Box::pin(self.tunnel(request, exchange)).await?,
                 Went::Stale => {
                     exchange.let_go(request, PoolClose::UpstreamError);

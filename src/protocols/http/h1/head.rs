@@ -1,7 +1,8 @@
 //! Heads as the other side gets them: the lines of the read buffer that stay, copied in runs, and the few that are added.
 
 use narrows_parsers::http1::{
-    HeaderField, Headers, Known, RequestHead, ResponseHead, TargetForm, Version, list_members,
+    Framing, HeaderField, Headers, Known, RequestHead, ResponseHead, TargetForm, Version,
+    list_members,
 };
 
 use super::view::View;
@@ -45,7 +46,7 @@ pub(super) struct Reply<'a> {
     pub(super) version: Version,
     /// The connection ends with this reply.
     pub(super) closes: bool,
-    /// Chunks are passed on.
+    /// There are chunks, and they are passed on.
     pub(super) chunked: bool,
     /// The connection changes its protocol.
     pub(super) switches: bool,
@@ -66,8 +67,10 @@ pub(super) fn to_upstream(out: &mut Vec<u8>, view: View<'_>, told: &Told<'_>) {
         let authority = head.authority.map(|authority| authority.of(bytes));
         line(out, b"host", authority.unwrap_or_default());
     }
+    if head.framing == Framing::Chunked {
+        chunked(out);
+    }
     copy(out, bytes, headers, |field| match field.known {
-        Known::TransferEncoding => true,
         Known::Host => !new_host,
         Known::Expect => head.version == Version::Http11,
         Known::XForwardedFor => !told.forwarded.append,
@@ -114,8 +117,10 @@ pub(super) fn to_client(
         .map_or(head.length as usize - 2, |first| first.line.start as usize);
     out.extend_from_slice(bytes.get(8..line_end).unwrap_or_default());
     let named = Named::of(bytes, headers);
+    if reply.chunked {
+        chunked(out);
+    }
     copy(out, bytes, headers, |field| match field.known {
-        Known::TransferEncoding => reply.chunked,
         known if known.is_hop_by_hop() => false,
         known => {
             let name = field.name.of(bytes);
@@ -289,6 +294,11 @@ fn append_edits(out: &mut Vec<u8>, edits: &HeaderEditsConfig) {
 fn switch(out: &mut Vec<u8>, upgrade: &[u8]) {
     out.extend_from_slice(b"connection: upgrade\r\n");
     line(out, b"upgrade", upgrade);
+}
+
+/// Said in one way only, whatever the capitals were: a body that is framed by chunks.
+fn chunked(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"transfer-encoding: chunked\r\n");
 }
 
 /// What HTTP/1.1 takes for granted is not said.
