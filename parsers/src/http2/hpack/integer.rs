@@ -1,0 +1,29 @@
+//! Integers (RFC 7541, section 5.1).
+
+use super::Stop;
+use crate::Malformed;
+use crate::http2::limits::MAX_INTEGER_BYTES;
+
+/// The integer at a place, whose first byte has it in its last `PREFIX` bits, and where it ends.
+#[inline]
+pub(super) fn integer<const PREFIX: u32>(bytes: &[u8], at: usize) -> Result<(usize, usize), Stop> {
+    let most = (1_usize << PREFIX) - 1;
+    let first = *bytes.get(at).ok_or(Stop::Needs(at + 1))?;
+    let value = usize::from(first) & most;
+    if value < most {
+        return Ok((value, at + 1));
+    }
+    longer(bytes, at, value)
+}
+
+fn longer(bytes: &[u8], at: usize, prefix: usize) -> Result<(usize, usize), Stop> {
+    let mut value = prefix;
+    for place in 1..MAX_INTEGER_BYTES {
+        let byte = *bytes.get(at + place).ok_or(Stop::Needs(at + place + 1))?;
+        value += usize::from(byte & 0x7f) << (7 * (place - 1));
+        if byte & 0x80 == 0 {
+            return Ok((value, at + place + 1));
+        }
+    }
+    Err(Malformed::HpackInteger.into())
+}
