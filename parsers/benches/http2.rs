@@ -1,5 +1,5 @@
 //! What it costs to look at HTTP/2.
-#![allow(clippy::unwrap_used, clippy::panic)] // a bench stops where it meets something unexpected
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a bench stops where it meets something unexpected
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use narrows_parsers::http2::hpack::Decoder;
