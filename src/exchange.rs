@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 
 use narrows_parsers::mongo::QueryClass;
 
+use crate::config::HttpVersion;
+use crate::protocols::http::Failure;
+
 /// The moments of one exchange, as seen by the proxy.
 ///
 /// * *total*: first byte of the request read → last byte of the reply written.
@@ -15,14 +18,21 @@ use narrows_parsers::mongo::QueryClass;
 pub struct Timing {
     /// First byte of the request read from the client.
     pub start: Instant,
+    /// What happened at the upstream; `None` where the proxy answered in its place.
+    pub at_upstream: Option<AtUpstream>,
+    /// Last byte of the reply written to the client.
+    pub end: Instant,
+}
+
+/// The moments of one exchange on the upstream's side.
+#[derive(Clone, Copy, Debug)]
+pub struct AtUpstream {
     /// The last part of the request was given to the upstream's socket.
     pub request_written: Instant,
     /// First byte of the reply read from upstream.
     pub first_byte: Instant,
     /// Last byte of the reply read from upstream.
     pub last_byte: Instant,
-    /// Last byte of the reply written to the client.
-    pub end: Instant,
 }
 
 impl Timing {
@@ -31,10 +41,11 @@ impl Timing {
         self.end.saturating_duration_since(self.start)
     }
 
-    /// From the request written to the last byte of the reply, server side.
+    /// From the request written to the last byte of the reply, server side; zero where the proxy answered.
     pub fn upstream(&self) -> Duration {
-        self.last_byte
-            .saturating_duration_since(self.request_written)
+        self.at_upstream.map_or(Duration::ZERO, |at| {
+            at.last_byte.saturating_duration_since(at.request_written)
+        })
     }
 
     /// What the proxy added to the server's own time.
@@ -71,27 +82,45 @@ pub enum Wait {
 }
 
 /// One request and its reply: who and what are in the route that the protocol resolved, how it
-/// went, how big, and how long are here.
+/// went, how big, and how long are here. `P` is what only its protocol knows.
 #[derive(Clone, Copy, Debug)]
-pub struct Exchange {
-    /// The moments; `None` where no reply was due or none came.
+pub struct Exchange<P> {
+    /// The moments; `None` where no reply was due, none came, or a connection became a tunnel.
     pub timing: Option<Timing>,
     /// How it ended.
     pub outcome: Outcome,
-    /// The server's error code, when it gave one.
-    pub error_code: Option<i32>,
-    /// What kind of wait it was.
-    pub wait: Wait,
-    /// How the request chose its documents, when it read by a filter.
-    pub query_class: Option<QueryClass>,
     /// The whole request on the wire, in bytes.
     pub request_bytes: u64,
     /// The whole reply on the wire, in bytes; every message of it when there were several.
     pub reply_bytes: u64,
+    /// The protocol's own part.
+    pub part: P,
+}
+
+/// What is known of a MongoDB operation.
+#[derive(Clone, Copy, Debug)]
+pub struct MongoPart {
+    /// What kind of wait it was.
+    pub wait: Wait,
+    /// The server's error code, when it gave one.
+    pub error_code: Option<i32>,
+    /// How the request chose its documents, when it read by a filter.
+    pub query_class: Option<QueryClass>,
     /// Documents that the reply carried.
     pub documents_returned: u64,
     /// Documents that the request wrote: the server's count where it gave one, else the number sent.
     pub documents_written: u64,
+}
+
+/// What is known of an HTTP request.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpPart {
+    /// What the client spoke.
+    pub version: HttpVersion,
+    /// The status of the reply, when one was begun.
+    pub status: Option<u16>,
+    /// Why the proxy answered in the upstream's place, or cut the reply off.
+    pub failure: Option<Failure>,
 }
 
 /// Why a downstream connection ended.
@@ -111,10 +140,14 @@ pub enum CloseReason {
     Aborted,
     /// No upstream connection could be had.
     NoUpstream,
+    /// TLS could not be agreed on with the client.
+    HandshakeFailed,
     /// The client sent what is no request of its protocol, where connections are shared and it could not be passed on unread.
     Malformed,
-    /// The client neither took nor sent anything while an upstream connection was lent to it.
+    /// The client neither took nor sent anything while an upstream connection was lent to it, or took too long over a request.
     ClientStalled,
+    /// The last reply that this connection was to carry has been written.
+    LastReply,
 }
 
 impl CloseReason {
@@ -126,8 +159,10 @@ impl CloseReason {
                 | Self::Drained
                 | Self::Aborted
                 | Self::NoUpstream
+                | Self::HandshakeFailed
                 | Self::Malformed
                 | Self::ClientStalled
+                | Self::LastReply
         )
     }
 }
@@ -161,9 +196,11 @@ mod tests {
         let at = |ms| start + Duration::from_millis(ms);
         let timing = Timing {
             start,
-            request_written: at(2),
-            first_byte: at(7),
-            last_byte: at(9),
+            at_upstream: Some(AtUpstream {
+                request_written: at(2),
+                first_byte: at(7),
+                last_byte: at(9),
+            }),
             end: at(10),
         };
         assert_eq!(timing.total(), Duration::from_millis(10));
@@ -176,9 +213,11 @@ mod tests {
         let start = Instant::now();
         let timing = Timing {
             start,
-            request_written: start + Duration::from_millis(5),
-            first_byte: start,
-            last_byte: start + Duration::from_millis(1),
+            at_upstream: Some(AtUpstream {
+                request_written: start + Duration::from_millis(5),
+                first_byte: start,
+                last_byte: start + Duration::from_millis(1),
+            }),
             end: start + Duration::from_millis(6),
         };
         assert_eq!(timing.upstream(), Duration::ZERO);

@@ -18,8 +18,8 @@ use crate::listener::sessions::{SessionTable, TICK, Verdict};
 use crate::listener::{
     Accepting, ListenerContext, ListenerId, ListenerShared, WorkerParts, accept, serve,
 };
+use crate::protocols::inbox::Buffers;
 use crate::protocols::mongo::Notes;
-use crate::protocols::mongo::collapse::Buffers;
 use crate::protocols::mongo::lifecycle::Note;
 use crate::protocols::relay::{Scratch, scratch};
 use crate::stats::{Shard, WorkerSeed};

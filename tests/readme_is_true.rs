@@ -272,7 +272,7 @@ fn only_what_is_required(config: &Config) -> String {
                 "name": listener.name,
                 "listen": listener.listen,
                 "protocol": listener.protocol.to_string(),
-                "cluster": listener.cluster,
+                "cluster": listener.clusters.first(),
             })
         })
         .collect();

@@ -39,6 +39,66 @@ pub enum Malformed {
     SizeMismatch,
     /// The compressed data is corrupt.
     CorruptCompression,
+    /// The method is no token.
+    Method,
+    /// The request target has a byte that may not be in one, or is of no form that the method has.
+    Target,
+    /// The request line is longer than what is accepted.
+    TargetTooLong,
+    /// No HTTP version where one has to be.
+    HttpVersion,
+    /// An HTTP version that this is not the decoder of.
+    UnsupportedVersion,
+    /// The status line is none.
+    StatusLine,
+    /// A carriage return without a line feed.
+    BareCr,
+    /// A line feed without a carriage return.
+    BareLf,
+    /// A field name that is no token, or a line without a colon.
+    FieldName,
+    /// A blank between a field name and its colon.
+    SpaceBeforeColon,
+    /// A line that starts with a blank: a folded field.
+    ObsFold,
+    /// A control character in a field value.
+    FieldValue,
+    /// The head is larger than what is accepted.
+    HeadTooLarge,
+    /// More fields than what is accepted.
+    TooManyFields,
+    /// A request of HTTP/1.1 without a host.
+    MissingHost,
+    /// More than one host.
+    SeveralHosts,
+    /// A host that is none.
+    Host,
+    /// A content length that is no number, or none that fits.
+    ContentLength,
+    /// More than one content length.
+    SeveralContentLengths,
+    /// Both a content length and a transfer encoding.
+    LengthAndEncoding,
+    /// A transfer encoding that does not end in one `chunked`.
+    TransferEncoding,
+    /// A transfer coding beside `chunked`.
+    UnknownCoding,
+    /// A transfer encoding in a message of HTTP/1.0.
+    EncodingInHttp10,
+    /// A transfer encoding in a reply whose status has no body.
+    EncodingWithoutBody,
+    /// A CONNECT with a body.
+    ContentInConnect,
+    /// A chunk size that is no hexadecimal number, or none that fits.
+    ChunkSize,
+    /// A chunk extension that is none.
+    ChunkExtension,
+    /// Much more framing than data in chunks.
+    ChunkOverhead,
+    /// Chunk data that does not end where its size says.
+    ChunkEnd,
+    /// The trailer section is larger than what is accepted.
+    TrailersTooLarge,
     /// An HTTP/2 connection that does not begin with the preface and SETTINGS.
     Preface,
     /// An HTTP/2 frame of a length that its kind or the receiver does not allow.
@@ -71,7 +131,7 @@ pub enum Malformed {
 
 impl Malformed {
     /// Every reason, for tables and tests.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 61] = [
         Self::MessageLength,
         Self::Truncated,
         Self::UnknownFlag,
@@ -89,6 +149,36 @@ impl Malformed {
         Self::ClaimedSize,
         Self::SizeMismatch,
         Self::CorruptCompression,
+        Self::Method,
+        Self::Target,
+        Self::TargetTooLong,
+        Self::HttpVersion,
+        Self::UnsupportedVersion,
+        Self::StatusLine,
+        Self::BareCr,
+        Self::BareLf,
+        Self::FieldName,
+        Self::SpaceBeforeColon,
+        Self::ObsFold,
+        Self::FieldValue,
+        Self::HeadTooLarge,
+        Self::TooManyFields,
+        Self::MissingHost,
+        Self::SeveralHosts,
+        Self::Host,
+        Self::ContentLength,
+        Self::SeveralContentLengths,
+        Self::LengthAndEncoding,
+        Self::TransferEncoding,
+        Self::UnknownCoding,
+        Self::EncodingInHttp10,
+        Self::EncodingWithoutBody,
+        Self::ContentInConnect,
+        Self::ChunkSize,
+        Self::ChunkExtension,
+        Self::ChunkOverhead,
+        Self::ChunkEnd,
+        Self::TrailersTooLarge,
         Self::Preface,
         Self::FrameLength,
         Self::FrameStream,
@@ -125,6 +215,36 @@ impl Malformed {
             Self::ClaimedSize => "claimed_size",
             Self::SizeMismatch => "size_mismatch",
             Self::CorruptCompression => "corrupt_compression",
+            Self::Method => "method",
+            Self::Target => "target",
+            Self::TargetTooLong => "target_too_long",
+            Self::HttpVersion => "http_version",
+            Self::UnsupportedVersion => "unsupported_version",
+            Self::StatusLine => "status_line",
+            Self::BareCr => "bare_cr",
+            Self::BareLf => "bare_lf",
+            Self::FieldName => "field_name",
+            Self::SpaceBeforeColon => "space_before_colon",
+            Self::ObsFold => "obs_fold",
+            Self::FieldValue => "field_value",
+            Self::HeadTooLarge => "head_too_large",
+            Self::TooManyFields => "too_many_fields",
+            Self::MissingHost => "missing_host",
+            Self::SeveralHosts => "several_hosts",
+            Self::Host => "host",
+            Self::ContentLength => "content_length",
+            Self::SeveralContentLengths => "several_content_lengths",
+            Self::LengthAndEncoding => "length_and_encoding",
+            Self::TransferEncoding => "transfer_encoding",
+            Self::UnknownCoding => "unknown_coding",
+            Self::EncodingInHttp10 => "encoding_in_http10",
+            Self::EncodingWithoutBody => "encoding_without_body",
+            Self::ContentInConnect => "content_in_connect",
+            Self::ChunkSize => "chunk_size",
+            Self::ChunkExtension => "chunk_extension",
+            Self::ChunkOverhead => "chunk_overhead",
+            Self::ChunkEnd => "chunk_end",
+            Self::TrailersTooLarge => "trailers_too_large",
             Self::Preface => "preface",
             Self::FrameLength => "frame_length",
             Self::FrameStream => "frame_stream",
@@ -163,6 +283,36 @@ impl fmt::Display for Malformed {
             Self::ClaimedSize => "uncompressed size out of range",
             Self::SizeMismatch => "inflated size differs from the size announced",
             Self::CorruptCompression => "corrupt compressed data",
+            Self::Method => "method is no token",
+            Self::Target => "request target that is none",
+            Self::TargetTooLong => "request line too long",
+            Self::HttpVersion => "no HTTP version where one has to be",
+            Self::UnsupportedVersion => "unsupported HTTP version",
+            Self::StatusLine => "status line that is none",
+            Self::BareCr => "carriage return without a line feed",
+            Self::BareLf => "line feed without a carriage return",
+            Self::FieldName => "field name that is no token",
+            Self::SpaceBeforeColon => "blank between a field name and its colon",
+            Self::ObsFold => "folded field",
+            Self::FieldValue => "control character in a field value",
+            Self::HeadTooLarge => "head too large",
+            Self::TooManyFields => "too many fields",
+            Self::MissingHost => "no host",
+            Self::SeveralHosts => "more than one host",
+            Self::Host => "host that is none",
+            Self::ContentLength => "content length that is no number",
+            Self::SeveralContentLengths => "more than one content length",
+            Self::LengthAndEncoding => "both a content length and a transfer encoding",
+            Self::TransferEncoding => "transfer encoding that does not end in one chunked",
+            Self::UnknownCoding => "unknown transfer coding",
+            Self::EncodingInHttp10 => "transfer encoding in HTTP/1.0",
+            Self::EncodingWithoutBody => "transfer encoding in a reply that has no body",
+            Self::ContentInConnect => "CONNECT with a body",
+            Self::ChunkSize => "chunk size that is no number",
+            Self::ChunkExtension => "chunk extension that is none",
+            Self::ChunkOverhead => "too much framing around chunks",
+            Self::ChunkEnd => "chunk data that does not end where its size says",
+            Self::TrailersTooLarge => "trailer section too large",
             Self::Preface => "no HTTP/2 preface",
             Self::FrameLength => "frame of a length that is not allowed",
             Self::FrameStream => "frame on a stream where its kind has no place",
@@ -194,7 +344,9 @@ mod tests {
         assert_eq!(labels.len(), Malformed::ALL.len());
         for label in labels {
             assert!(
-                label.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+                label
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
                 "{label}"
             );
         }

@@ -11,6 +11,7 @@ mod error;
 mod limits;
 mod step;
 
+pub mod http1;
 pub mod http2;
 pub mod mongo;
 #[doc(hidden)]

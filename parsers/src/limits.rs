@@ -49,3 +49,28 @@ pub(crate) const INFLATED_PIECE_BYTES: usize = 16 * 1024;
 
 /// Capacity that a decoder keeps between messages for names that a read boundary cut, in bytes.
 pub(crate) const RETAINED_BYTES: usize = 512;
+
+/// Largest HTTP/1 head, in bytes, with its empty line: 60 KiB, as Envoy's `max_request_headers_kb` has it by default.
+pub const MAX_HEAD_BYTES: usize = 60 * 1024;
+
+/// Field lines of a head or a trailer section: 100, as Envoy's `max_headers_count` has it by default.
+pub const MAX_HEADERS: usize = 100;
+
+/// Longest HTTP/1 request line, in bytes, with its CRLF: 8 KiB, as nginx has it (`large_client_header_buffers`). RFC 9112 section 3 asks
+/// for 8000 at least.
+pub const MAX_REQUEST_LINE_BYTES: usize = 8 * 1024;
+
+/// Largest trailer section, in bytes, with its empty line. Chosen here: trailers are checksums, statuses and timings.
+pub const MAX_TRAILER_BYTES: usize = 8 * 1024;
+
+/// Digits of a chunk size: those of the largest 64-bit number. Zeros in front count, as in Go's `net/http`.
+pub(crate) const CHUNK_SIZE_DIGITS: u8 = 16;
+
+/// Longest extension of one chunk, in bytes. Chosen here; nginx and Go pass over 4 KiB at most in one line.
+pub(crate) const CHUNK_EXTENSION_BYTES: u32 = 4 * 1024;
+
+/// Bytes of chunk framing beyond what is allowed for each chunk that a body may have: 16 KiB, as in Go's `net/http` since CVE-2023-39326.
+pub(crate) const CHUNK_OVERHEAD_BYTES: u64 = 16 * 1024;
+
+/// Bytes of framing that each chunk may have for nothing, and twice as many as it has data (the same source).
+pub(crate) const CHUNK_FRAMING_BYTES: u64 = 16;

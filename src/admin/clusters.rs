@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ask::{Answer, Asking, Page, ask};
 use crate::app::Control;
-use crate::upstream::mongo::{Deployment, Member, MemberKind, SharedMongo};
+use crate::upstream::mongo::{Member, MemberKind, SharedMongo};
 use crate::upstream::pool::{KeySnapshot, PoolSnapshot};
 use crate::upstream::{Cluster, Endpoint};
 
@@ -99,11 +99,11 @@ pub(super) fn change(name: &str, change: Change, control: &Control) -> Answer {
     }
     let pools: Vec<_> = clusters
         .iter()
-        .filter_map(|cluster| Some(&cluster.mongo.as_ref()?.pool))
+        .flat_map(|cluster| cluster.pools())
         .collect();
     if pools.is_empty() {
         let text = format!(
-            "cluster `{name}` has no connections that clients share: no listener in mode collapse uses it\n"
+            "cluster `{name}` has no connections that clients share: no listener uses it that shares them\n"
         );
         return Answer::status(StatusCode::CONFLICT, text);
     }
@@ -179,7 +179,8 @@ struct ConnectionsPart {
 struct SharedPart {
     replica_set: Option<String>,
     pool: PoolPart,
-    pins: PinsPart,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pins: Option<PinsPart>,
 }
 
 #[derive(Serialize)]
@@ -203,7 +204,7 @@ struct PinsPart {
 impl ClusterPart {
     fn new(cluster: &Cluster, now: Instant) -> Self {
         let shared = cluster.mongo.as_ref();
-        let pool = shared.map(|shared| shared.pool.snapshot(now));
+        let pool = cluster.pools().next().map(|pool| pool.snapshot(now));
         let deployment = shared.map(|shared| Arc::clone(&shared.servers.now()));
         let endpoint = |endpoint: &Arc<Endpoint>| EndpointPart {
             name: endpoint.name.clone(),
@@ -217,28 +218,29 @@ impl ClusterPart {
                 .as_ref()
                 .and_then(|deployment| deployment.member(endpoint.id))
                 .map(|member| ServerPart::new(member, now)),
-            connections: match (shared, &pool) {
-                (Some(shared), Some(pool)) => connections(endpoint, shared, pool),
-                _ => Vec::new(),
-            },
+            connections: pool
+                .as_ref()
+                .map_or_else(Vec::new, |pool| connections(endpoint, shared, pool)),
         };
         Self {
             name: cluster.name.clone(),
             connect_timeout_ms: cluster.connect_timeout.as_millis(),
             endpoints: cluster.all_endpoints().iter().map(endpoint).collect(),
-            shared: match (shared, &pool, &deployment) {
-                (Some(shared), Some(pool), Some(deployment)) => {
-                    Some(SharedPart::new(shared, pool, deployment))
-                }
-                _ => None,
-            },
+            shared: pool.as_ref().map(|pool| SharedPart {
+                replica_set: deployment
+                    .as_ref()
+                    .and_then(|deployment| deployment.set_name.as_ref())
+                    .map(ToString::to_string),
+                pool: PoolPart::new(pool),
+                pins: shared.map(PinsPart::new),
+            }),
         }
     }
 }
 
 fn connections(
     endpoint: &Endpoint,
-    shared: &SharedMongo,
+    shared: Option<&SharedMongo>,
     pool: &PoolSnapshot,
 ) -> Vec<ConnectionsPart> {
     let of_endpoint = pool
@@ -246,7 +248,7 @@ fn connections(
         .iter()
         .filter(|key| *key.endpoint == *endpoint.name);
     of_endpoint
-        .map(|key| ConnectionsPart::new(key, &shared.credentials))
+        .map(|key| ConnectionsPart::new(key, shared.map_or(&[], |shared| &shared.credentials)))
         .collect()
 }
 
@@ -281,25 +283,27 @@ impl ConnectionsPart {
     }
 }
 
-impl SharedPart {
-    fn new(shared: &SharedMongo, pool: &PoolSnapshot, deployment: &Deployment) -> Self {
+impl PoolPart {
+    fn new(pool: &PoolSnapshot) -> Self {
+        Self {
+            max_connections: pool.max_connections,
+            open: pool.open,
+            connecting: pool.connecting,
+            waiting: pool.waiting,
+            longest_wait_ms: milliseconds(pool.longest_wait().unwrap_or_default()),
+            long_waits_active: pool.long_waits_active,
+            long_waits_waiting: pool.long_waits_waiting,
+            paused: pool.paused,
+        }
+    }
+}
+
+impl PinsPart {
+    fn new(shared: &SharedMongo) -> Self {
         let pins = shared.pins.counts();
         Self {
-            replica_set: deployment.set_name.as_ref().map(ToString::to_string),
-            pool: PoolPart {
-                max_connections: pool.max_connections,
-                open: pool.open,
-                connecting: pool.connecting,
-                waiting: pool.waiting,
-                longest_wait_ms: milliseconds(pool.longest_wait().unwrap_or_default()),
-                long_waits_active: pool.long_waits_active,
-                long_waits_waiting: pool.long_waits_waiting,
-                paused: pool.paused,
-            },
-            pins: PinsPart {
-                cursors: pins.cursors,
-                transactions: pins.transactions,
-            },
+            cursors: pins.cursors,
+            transactions: pins.transactions,
         }
     }
 }
@@ -354,9 +358,11 @@ impl Lines {
         self.fact(&place, "long_waits_active", pool.long_waits_active);
         self.fact(&place, "long_waits_waiting", pool.long_waits_waiting);
         self.fact(&place, "paused", pool.paused);
-        let place = format!("{name}::pins");
-        self.fact(&place, "cursors", pins.cursors);
-        self.fact(&place, "transactions", pins.transactions);
+        if let Some(pins) = pins {
+            let place = format!("{name}::pins");
+            self.fact(&place, "cursors", pins.cursors);
+            self.fact(&place, "transactions", pins.transactions);
+        }
     }
 
     fn endpoint(&mut self, place: &str, endpoint: &EndpointPart) {

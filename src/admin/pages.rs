@@ -5,7 +5,7 @@ use std::fmt::Write;
 use axum::http::StatusCode;
 
 use super::ask::{Answer, Page};
-use super::{clusters, stats};
+use super::{certs, clusters, stats};
 use crate::app::Control;
 use crate::config;
 
@@ -14,6 +14,7 @@ pub(super) async fn answer(page: Page, control: &mut Control) -> Answer {
     match page {
         Page::Ready => ready(control),
         Page::Config => Answer::json(config::to_json(&control.config).to_string()),
+        Page::Certs => certs::render(control),
         Page::Clusters(format) => clusters::render(format, &control.clusters()),
         Page::Change(name, change) => clusters::change(&name, change, control),
         Page::Listeners => Answer::text(listeners(control)),
@@ -34,16 +35,16 @@ fn ready(control: &Control) -> Answer {
     }
 }
 
-/// A line a listener, `name::address::protocol::cluster`.
+/// A line a listener, `name::address::protocol::cluster`; several clusters with a comma between them.
 fn listeners(control: &Control) -> String {
     let mut text = String::new();
     for listener in control.topology.listeners() {
         let config = &listener.config;
         let (name, address) = (&config.name, listener.address);
-        let (protocol, cluster) = (config.protocol, &config.cluster);
+        let (protocol, clusters) = (config.protocol, config.clusters.join(","));
         line(
             &mut text,
-            format_args!("{name}::{address}::{protocol}::{cluster}"),
+            format_args!("{name}::{address}::{protocol}::{clusters}"),
         );
     }
     text

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 
 use super::ask::{Answer, Asking, Page, ask};
+use crate::pattern;
 use crate::stats::render::{self, Filter};
 use crate::stats::sinks::prometheus;
 use crate::stats::{Aggregator, Kind};
@@ -100,7 +101,7 @@ impl Parameters {
             .filter
             .filter(|filter| !filter.is_empty())
             .map(|filter| match filter.len() {
-                0..=MAX_FILTER_BYTES => regex_lite::Regex::new(&filter)
+                0..=MAX_FILTER_BYTES => pattern::compile(&filter)
                     .map_err(|error| format!("filter is no regular expression: {error}")),
                 _ => Err(format!("filter is longer than {MAX_FILTER_BYTES} bytes")),
             })

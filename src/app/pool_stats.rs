@@ -22,14 +22,14 @@ impl PoolStats {
             set(stats, Duration::ZERO, false);
         }
         for cluster in clusters {
-            let Some(shared) = &cluster.mongo else {
+            let Some(pool) = cluster.pools().next() else {
                 continue;
             };
             let stats = self
                 .known
                 .entry(cluster.name.clone())
                 .or_insert_with(|| shard.scope(&[cluster.name.as_bytes()]));
-            let snapshot = shared.pool.snapshot(now);
+            let snapshot = pool.snapshot(now);
             set(
                 stats,
                 snapshot.longest_wait().unwrap_or_default(),

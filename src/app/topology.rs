@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::config::{ClusterConfig, Config, ListenerConfig, MongoMode, Protocol};
+use crate::config::{ClusterConfig, Config, HttpMode, ListenerConfig, MongoMode, Protocol};
 use crate::listener::{BindError, ListenerId, ListenerShared, Policy, bind_all};
+use crate::protocols::http::route::RouteTable;
 use crate::runtime::{Message, Workers};
 use crate::stats::Shard;
 use crate::upstream::mongo::{Monitoring, keeper};
-use crate::upstream::{Cluster, discovery};
+use crate::upstream::{Cluster, SharedBy, discovery};
 
 /// How long a start or a reload waits for the names of its endpoints, and for the first answers of MongoDB servers.
 const FIRST_LOOK_UP: Duration = Duration::from_secs(2);
@@ -118,6 +119,9 @@ impl Topology {
 
     fn bind_new(&self, config: &Config, workers: usize) -> Result<Vec<Planned>, BindError> {
         let plan = |listener: &ListenerConfig| {
+            if listener.protocol == Protocol::Http(HttpMode::Tap) {
+                return Err(BindError::unserved(&listener.name, listener.listen, "http"));
+            }
             let runs = self
                 .listeners
                 .iter()
@@ -144,33 +148,35 @@ impl Topology {
     /// asked on, and no connection is opened or closed beyond what the new limits ask for.
     fn plan_clusters(&mut self, config: &Config, shard: &Shard) -> Vec<RunningCluster> {
         let plan = |wanted: &ClusterConfig| {
-            let collapse = is_collapsed(config, &wanted.name);
+            let shared_by = shared_by(config, &wanted.name);
             let same = |running: &RunningCluster| {
                 let but_for_limits = ClusterConfig {
                     pool: running.config.pool.clone(),
                     ..wanted.clone()
                 };
-                running.config == but_for_limits && running.cluster.mongo.is_some() == collapse
+                running.config == but_for_limits && running.cluster.shared_by() == shared_by
             };
             if let Some(index) = self.clusters.iter().position(same) {
                 let mut running = self.clusters.swap_remove(index);
-                if let Some(shared) = &running.cluster.mongo
-                    && running.config.pool != wanted.pool
-                {
-                    shared.set_limits(wanted);
+                if running.config.pool != wanted.pool {
+                    running.cluster.set_limits(wanted);
                 }
                 running.config = wanted.clone();
                 return running;
             }
-            let cluster = Arc::new(Cluster::new(wanted, collapse));
+            let named = |running: &&RunningCluster| running.config.name == wanted.name;
+            let before = self.clusters.iter().find(named);
+            let tally = before.map(|running| Arc::clone(&running.cluster.tls_tally));
+            let cluster = Arc::new(Cluster::new(wanted, shared_by, tally.unwrap_or_default()));
+            if let Some(tls) = &wanted.tls {
+                tls.warn(&wanted.name);
+            }
             // Whoever drains a cluster resumes it; a reload in between is no reason to use its servers again.
             let was_drained = |running: &RunningCluster| {
                 running.config.name == wanted.name && running.cluster.is_drained()
             };
-            if let Some(shared) = &cluster.mongo
-                && self.clusters.iter().any(was_drained)
-            {
-                shared.pool.pause();
+            if self.clusters.iter().any(was_drained) {
+                cluster.pools().for_each(|pool| pool.pause());
             }
             if let Some(servers) = cluster.servers() {
                 let (cluster, changed) = (Arc::downgrade(&cluster), servers.changed());
@@ -187,19 +193,39 @@ impl Topology {
         config.clusters.iter().map(plan).collect()
     }
 
-    fn install(&mut self, plan: Planned, stats_enabled: bool, workers: &Workers) {
-        let Some(cluster) = self
-            .clusters
-            .iter()
-            .find(|running| running.config.name == plan.config.cluster)
-            .map(|running| Arc::clone(&running.cluster))
-        else {
-            tracing::error!(listener = %plan.config.name, cluster = %plan.config.cluster, "unknown cluster: not served");
+    /// What has not changed stays as it is, with the sessions that clients can take up again.
+    fn keep_tls(&self, config: &mut ListenerConfig) {
+        let running = self.listeners.iter().find(|it| same_place(config, it));
+        match running {
+            Some(running) if running.config.tls == config.tls => {
+                config.tls.clone_from(&running.config.tls);
+            }
+            _ => {
+                if let Some(tls) = &config.tls {
+                    tls.warn(&config.name);
+                }
+            }
+        }
+    }
+
+    fn install(&mut self, mut plan: Planned, stats_enabled: bool, workers: &Workers) {
+        let named = |name: &String| {
+            self.clusters
+                .iter()
+                .find(|running| running.config.name == *name)
+                .map(|running| Arc::clone(&running.cluster))
+        };
+        let Some(clusters) = plan.config.clusters.iter().map(named).collect() else {
+            tracing::error!(listener = %plan.config.name, clusters = %plan.config.clusters.join(","), "unknown cluster: not served");
             return;
         };
+        self.keep_tls(&mut plan.config);
+        let http = plan.config.http.as_ref();
+        let http = http.filter(|http| http.mode == HttpMode::Proxy);
         let policy = Policy {
             listener: plan.config.clone(),
-            cluster,
+            clusters,
+            routes: http.map(|http| Arc::new(RouteTable::new(http))),
             stats_enabled,
         };
         match plan.sockets {
@@ -236,7 +262,7 @@ impl Topology {
                 socket,
             });
         }
-        tracing::info!(listener = %config.name, %address, protocol = %config.protocol, cluster = %config.cluster, "listening");
+        tracing::info!(listener = %config.name, %address, protocol = %config.protocol, clusters = %config.clusters.join(","), "listening");
         self.listeners.push(RunningListener {
             config,
             address,
@@ -257,10 +283,15 @@ async fn ready(clusters: &[RunningCluster]) {
     }
 }
 
-fn is_collapsed(config: &Config, cluster: &str) -> bool {
-    config.listeners.iter().any(|listener| {
-        listener.cluster == cluster && listener.protocol == Protocol::Mongo(MongoMode::Collapse)
-    })
+fn shared_by(config: &Config, cluster: &str) -> SharedBy {
+    let users = || {
+        let listeners = config.listeners.iter();
+        listeners.filter(|listener| listener.clusters.iter().any(|name| name == cluster))
+    };
+    SharedBy {
+        mongo: users().any(|user| user.protocol == Protocol::Mongo(MongoMode::Collapse)),
+        http: users().any(|user| user.protocol == Protocol::Http(HttpMode::Proxy)),
+    }
 }
 
 /// A listener is known by its address, so that renaming it drops no connection; one that lets the

@@ -2,9 +2,11 @@
 
 use super::masking::quoted;
 use super::model::{
-    LogFormat, LogLevel, MongoCompressor, MongoMechanism, MongoMode, MongoTopology, StatsdFlavor,
+    ForwardedProto, HttpMode, HttpVersion, LogFormat, LogLevel, MongoCompressor, MongoMechanism,
+    MongoMode, MongoTopology, Scheme, StatsdFlavor, Underscores,
 };
 use super::suggest::did_you_mean;
+use crate::tls::Version;
 
 /// The words of one key.
 pub(crate) struct Choices<T: 'static> {
@@ -18,14 +20,19 @@ pub(crate) struct Choices<T: 'static> {
 /// What `protocol` says by itself; the mode of the protocol has a key of its own.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum ProtocolName {
+    Http,
     Mongo,
     Tcp,
 }
 
 pub(crate) const PROTOCOLS: Choices<ProtocolName> = Choices {
     what: "protocol",
-    words: &[("mongo", ProtocolName::Mongo), ("tcp", ProtocolName::Tcp)],
-    planned: &["http", "redis"],
+    words: &[
+        ("http", ProtocolName::Http),
+        ("mongo", ProtocolName::Mongo),
+        ("tcp", ProtocolName::Tcp),
+    ],
+    planned: &["redis"],
 };
 
 pub(crate) const MONGO_MODES: Choices<MongoMode> = Choices {
@@ -79,6 +86,67 @@ pub(crate) const MONGO_MECHANISMS: Choices<MongoMechanism> = Choices {
         ("SCRAM-SHA-1", MongoMechanism::ScramSha1),
         ("SCRAM-SHA-256", MongoMechanism::ScramSha256),
     ],
+    planned: &[],
+};
+
+pub(crate) const HTTP_MODES: Choices<HttpMode> = Choices {
+    what: "mode",
+    words: &[("tap", HttpMode::Tap), ("proxy", HttpMode::Proxy)],
+    planned: &[],
+};
+
+pub(crate) const HTTP_VERSIONS: Choices<HttpVersion> = Choices {
+    what: "version of HTTP",
+    words: &[("http1", HttpVersion::Http1), ("http2", HttpVersion::Http2)],
+    planned: &["http3"],
+};
+
+/// What `client_certificates` says by itself; whose they are has a key of its own.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum ClientCertificatesName {
+    None,
+    Optional,
+    Required,
+}
+
+pub(crate) const CLIENT_CERTIFICATES: Choices<ClientCertificatesName> = Choices {
+    what: "choice",
+    words: &[
+        ("none", ClientCertificatesName::None),
+        ("optional", ClientCertificatesName::Optional),
+        ("required", ClientCertificatesName::Required),
+    ],
+    planned: &[],
+};
+
+pub(crate) const UNDERSCORES: Choices<Underscores> = Choices {
+    what: "way with underscores",
+    words: &[
+        ("reject", Underscores::Reject),
+        ("drop", Underscores::Drop),
+        ("allow", Underscores::Allow),
+    ],
+    planned: &[],
+};
+
+pub(crate) const FORWARDED_PROTOS: Choices<ForwardedProto> = Choices {
+    what: "way with x-forwarded-proto",
+    words: &[("set", ForwardedProto::Set), ("keep", ForwardedProto::Keep)],
+    planned: &[],
+};
+
+pub(crate) const SCHEMES: Choices<Scheme> = Choices {
+    what: "scheme",
+    words: &[("http", Scheme::Http), ("https", Scheme::Https)],
+    planned: &[],
+};
+
+/// RFC 9110 section 15.4: the ones that send a client elsewhere by `Location`.
+pub(crate) const REDIRECT_STATUSES: [u16; 5] = [301, 302, 303, 307, 308];
+
+pub(crate) const TLS_VERSIONS: Choices<Version> = Choices {
+    what: "version of TLS",
+    words: &[("1.2", Version::Tls12), ("1.3", Version::Tls13)],
     planned: &[],
 };
 

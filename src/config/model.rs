@@ -1,6 +1,8 @@
 //! The resolved configuration: what the rest of the program reads. Every default is filled in,
 //! every name refers to something that exists.
 
+mod http;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,6 +11,14 @@ use std::time::Duration;
 
 use crate::scram::Users;
 use crate::secret::Secret;
+use crate::tls::{ClientTls, ServerTls};
+
+pub use http::{
+    Domain, ForwardConfig, ForwardedConfig, ForwardedProto, HeaderEditsConfig, HeaderMatch,
+    HttpClusterConfig, HttpConfig, HttpMode, HttpVersion, HttpVersions, PathMatch, RedirectConfig,
+    RedirectPath, RespondConfig, RouteAction, RouteConfig, Scheme, Underscores, ValueMatch,
+    VirtualHost, WeightedCluster,
+};
 
 /// Everything that can be configured, checked as a whole.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,16 +115,21 @@ pub struct ListenerConfig {
     pub listen: SocketAddr,
     /// What clients speak here.
     pub protocol: Protocol,
-    /// Name of the cluster that sessions are forwarded to; it exists.
-    pub cluster: String,
+    /// Names of the clusters that sessions are forwarded to, each once; they exist. One, but for HTTP in mode proxy:
+    /// there they are all that its routes name, which may be none, and the routes refer to their places here.
+    pub clusters: Vec<String>,
     /// A session without a byte in either direction for this long is closed; `None` is never.
     pub idle_timeout: Option<Duration>,
     /// Most sessions open at the same time; `None` is no limit.
     pub max_connections: Option<usize>,
+    /// TLS with clients; `None` is plain connections.
+    pub tls: Option<Arc<ServerTls>>,
     /// Who may use a MongoDB listener in mode collapse.
     pub mongo_auth: MongoAuth,
     /// Hellos of a MongoDB listener in mode collapse may be held until something changes.
     pub mongo_streams_hello: bool,
+    /// What an HTTP listener does; `Some` for protocol http alone.
+    pub http: Option<Arc<HttpConfig>>,
 }
 
 /// How clients of a MongoDB listener in mode collapse say who they are.
@@ -138,6 +153,8 @@ pub enum Protocol {
     Tcp,
     /// The MongoDB wire protocol.
     Mongo(MongoMode),
+    /// HTTP/1 and HTTP/2.
+    Http(HttpMode),
 }
 
 /// How MongoDB connections are forwarded.
@@ -158,10 +175,14 @@ pub struct ClusterConfig {
     pub endpoints: Vec<Endpoint>,
     /// How long a connection attempt may take.
     pub connect_timeout: Duration,
+    /// TLS with the endpoints; `None` is plain connections.
+    pub tls: Option<Arc<ClientTls>>,
     /// Upstream connections that clients share.
     pub pool: PoolConfig,
     /// What only MongoDB listeners in mode collapse use.
     pub mongo: MongoClusterConfig,
+    /// What only HTTP listeners use.
+    pub http: HttpClusterConfig,
 }
 
 /// Upstream connections that clients share. Each bound holds for the whole cluster, over all endpoints, users and workers.
@@ -295,6 +316,12 @@ pub struct StatsLimits {
     pub error_codes: usize,
     /// Drivers a listener.
     pub drivers: usize,
+    /// Call sites of HTTP requests a listener.
+    pub callers: usize,
+    /// Methods of gRPC services a listener.
+    pub grpc_methods: usize,
+    /// Status codes of HTTP replies a listener, and of gRPC a method.
+    pub status_codes: usize,
 }
 
 /// A statsd daemon.
@@ -336,6 +363,7 @@ impl fmt::Display for Protocol {
         f.write_str(match self {
             Self::Tcp => "tcp",
             Self::Mongo(_) => "mongo",
+            Self::Http(_) => "http",
         })
     }
 }

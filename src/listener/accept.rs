@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::context::ProtocolContext;
 use super::context::{ListenerContext, ListenerShared};
-use super::session::{collapse_session, session};
+use super::session::{collapse_session, http_session, session};
 use crate::runtime::Worker;
 use crate::socket;
 use crate::stats::Listener;
@@ -113,12 +113,20 @@ impl AcceptLoop {
 
 /// Starts a session on this worker.
 pub fn serve(worker: &Rc<Worker>, context: Rc<ListenerContext>, stream: TcpStream) {
-    let handle = worker.sessions.enter(context.policy.listener.idle_timeout);
+    let idle_timeout = match context.protocol {
+        // Asks to be told itself: what is idle differs from one phase of an exchange to the next.
+        ProtocolContext::Http(_) => None,
+        _ => context.policy.listener.idle_timeout,
+    };
+    let handle = worker.sessions.enter(idle_timeout);
     let scratch = Rc::clone(&worker.scratch);
     // The session itself is the task: another future around it would hold its state twice.
     match &context.protocol {
         ProtocolContext::Collapse(_) => {
             tokio::task::spawn_local(collapse_session(stream, context, handle, scratch))
+        }
+        ProtocolContext::Http(_) => {
+            tokio::task::spawn_local(http_session(stream, context, handle, scratch))
         }
         _ => tokio::task::spawn_local(session(stream, context, handle, scratch)),
     };

@@ -7,13 +7,18 @@ use std::sync::atomic::AtomicUsize;
 
 use arc_swap::ArcSwap;
 
-use crate::config::{ListenerConfig, MongoMode, Protocol};
-use crate::protocols::mongo::collapse::{Buffers, CollapseListener};
+use crate::config::{HttpMode, ListenerConfig, MongoMode, Protocol};
+use crate::protocols::http::route::RouteTable;
+use crate::protocols::http::{self, HttpListener};
+use crate::protocols::inbox::Buffers;
+use crate::protocols::mongo::collapse::CollapseListener;
 use crate::protocols::mongo::{LongWaits, MongoListener, Notes};
 use crate::protocols::tcp::TcpListenerStats;
 use crate::stats::{
     Cluster as ClusterStat, ClusterEndpoint, Listener as ListenerStat, Scope, Shard,
 };
+use crate::tls::Tally;
+use crate::upstream::http::HttpUpstream;
 use crate::upstream::pool::{ClusterPool, SharedPool};
 use crate::upstream::{Balance, Cluster};
 
@@ -31,14 +36,18 @@ pub struct ListenerShared {
     pub sessions: AtomicUsize,
     /// Cursors that may be waited on.
     pub long_waits: Arc<LongWaits>,
+    /// How TLS handshakes go, whatever policy they are made under.
+    pub tls_tally: Arc<Tally>,
 }
 
-/// The config of a listener and the cluster it leads to.
+/// The config of a listener and the clusters it leads to.
 pub struct Policy {
     /// As configured.
     pub listener: ListenerConfig,
-    /// Where its sessions go.
-    pub cluster: Arc<Cluster>,
+    /// Where its sessions go, in the order of the config's `clusters`.
+    pub clusters: Vec<Arc<Cluster>>,
+    /// Which of its requests go where, when it is an HTTP listener in mode proxy.
+    pub routes: Option<Arc<RouteTable>>,
     /// False when all stats are switched off.
     pub stats_enabled: bool,
 }
@@ -51,6 +60,7 @@ impl ListenerShared {
             policy: ArcSwap::from_pointee(policy),
             sessions: AtomicUsize::new(0),
             long_waits: Arc::default(),
+            tls_tally: Arc::default(),
         }
     }
 }
@@ -63,12 +73,34 @@ pub struct ListenerContext {
     pub shared: Arc<ListenerShared>,
     /// `listener.*`
     pub stats: Scope<ListenerStat>,
-    /// `cluster.*`
-    pub cluster: Scope<ClusterStat>,
-    /// `cluster.*.endpoint.*`, in the order of the cluster's endpoints.
-    pub endpoints: Vec<Scope<ClusterEndpoint>>,
+    /// Where its sessions go, in the order of the policy's clusters.
+    pub targets: Vec<Target>,
     /// What the protocol keeps.
     pub protocol: ProtocolContext,
+}
+
+/// A cluster that a listener sends to, with its series.
+pub struct Target {
+    /// The cluster.
+    pub cluster: Arc<Cluster>,
+    /// `cluster.*`
+    pub stats: Scope<ClusterStat>,
+    /// `cluster.*.endpoint.*`, in the order of the cluster's endpoints.
+    pub endpoints: Vec<Scope<ClusterEndpoint>>,
+}
+
+impl Target {
+    fn new(cluster: &Arc<Cluster>, shard: &Shard) -> Self {
+        let name = cluster.name.as_bytes();
+        let endpoints = cluster.endpoints.iter();
+        Self {
+            stats: shard.scope(&[name]),
+            endpoints: endpoints
+                .map(|endpoint| shard.scope(&[name, endpoint.name.as_bytes()]))
+                .collect(),
+            cluster: Arc::clone(cluster),
+        }
+    }
 }
 
 /// The protocol's own part.
@@ -79,6 +111,8 @@ pub enum ProtocolContext {
     Mongo(Rc<MongoListener>),
     /// MongoDB, many clients over few connections.
     Collapse(Rc<CollapseListener>),
+    /// HTTP, each request where its route says.
+    Http(Rc<HttpListener>),
 }
 
 /// What a listener is given by its worker.
@@ -99,32 +133,26 @@ impl ListenerContext {
         let shard = parts.shard;
         let policy = shared.policy.load_full();
         let name = policy.listener.name.as_bytes();
-        let cluster_name = policy.cluster.name.as_bytes();
-        let cluster: Scope<ClusterStat> = shard.scope(&[cluster_name]);
-        let endpoints = policy
-            .cluster
-            .endpoints
+        let targets: Vec<_> = policy
+            .clusters
             .iter()
-            .map(|endpoint| shard.scope(&[cluster_name, endpoint.name.as_bytes()]))
+            .map(|cluster| Target::new(cluster, shard))
             .collect();
-        let protocol = match policy.listener.protocol {
-            Protocol::Tcp => ProtocolContext::Tcp(Rc::new(TcpListenerStats {
-                stats: shard.scope(&[name]),
-            })),
-            Protocol::Mongo(mode) => {
+        let protocol = match (policy.listener.protocol, targets.first()) {
+            (Protocol::Mongo(mode), Some(target)) => {
                 let mongo = Rc::new(MongoListener::new(
                     shard,
                     &policy.listener.name,
-                    cluster.clone(),
+                    target.stats.clone(),
                     Arc::clone(&shared.long_waits),
                     Rc::clone(parts.notes),
                     policy.stats_enabled,
                 ));
-                match (mode, &policy.cluster.mongo) {
+                match (mode, &target.cluster.mongo) {
                     (MongoMode::Collapse, Some(upstream)) => {
                         ProtocolContext::Collapse(Rc::new(CollapseListener::new(
                             mongo,
-                            &policy.cluster,
+                            &target.cluster,
                             upstream,
                             (parts.pool)(&upstream.pool),
                             Rc::clone(parts.buffers),
@@ -135,11 +163,33 @@ impl ListenerContext {
                     _ => ProtocolContext::Mongo(mongo),
                 }
             }
+            (Protocol::Http(HttpMode::Proxy), _)
+                if let (Some(config), Some(routes)) = (&policy.listener.http, &policy.routes) =>
+            {
+                ProtocolContext::Http(Rc::new(HttpListener::new(http::Parts {
+                    name: &policy.listener.name,
+                    config: Arc::clone(config),
+                    routes: Arc::clone(routes),
+                    upstreams: targets
+                        .iter()
+                        .map(|target| http_upstream(target, parts))
+                        .collect(),
+                    shard,
+                    buffers: Rc::clone(parts.buffers),
+                    idle_timeout: policy.listener.idle_timeout,
+                    enabled: policy.stats_enabled,
+                })))
+            }
+            // The config has a cluster for every MongoDB listener, and routes for every HTTP listener in mode proxy.
+            (Protocol::Tcp | Protocol::Mongo(_) | Protocol::Http(_), _) => {
+                ProtocolContext::Tcp(Rc::new(TcpListenerStats {
+                    stats: shard.scope(&[name]),
+                }))
+            }
         };
         Self {
             stats: shard.scope(&[name]),
-            cluster,
-            endpoints,
+            targets,
             protocol,
             policy,
             shared: Arc::clone(shared),
@@ -149,8 +199,15 @@ impl ListenerContext {
     /// How this listener's sessions are spread over the endpoints.
     pub fn balance(&self) -> Balance {
         match self.protocol {
-            ProtocolContext::Tcp(_) => Balance::LeastConnected,
+            ProtocolContext::Tcp(_) | ProtocolContext::Http(_) => Balance::LeastConnected,
             ProtocolContext::Mongo(_) | ProtocolContext::Collapse(_) => Balance::InOrder,
         }
     }
+}
+
+/// This worker's part of a cluster that an HTTP listener sends to.
+fn http_upstream(target: &Target, parts: &WorkerParts<'_>) -> Option<Rc<HttpUpstream>> {
+    let shared = target.cluster.http.as_ref()?;
+    let pool = (parts.pool)(&shared.pool);
+    Some(Rc::new(HttpUpstream::new(target, pool, parts.shard)))
 }

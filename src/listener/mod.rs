@@ -3,10 +3,11 @@
 mod accept;
 mod bind;
 mod context;
+mod secure;
 mod session;
 pub mod sessions;
 
 pub use accept::{Accepting, accept, serve};
 pub use bind::{BindError, bind_all, bind_one};
-pub use context::{ListenerContext, ListenerId, ListenerShared, Policy, WorkerParts};
-pub use session::{collapse_session, session};
+pub use context::{ListenerContext, ListenerId, ListenerShared, Policy, Target, WorkerParts};
+pub use session::{collapse_session, http_session, session};

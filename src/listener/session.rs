@@ -6,14 +6,16 @@ use std::time::Instant;
 
 use tokio::net::TcpStream;
 
-use super::context::{ListenerContext, ProtocolContext};
+use super::context::{ListenerContext, ProtocolContext, Target};
+use super::secure::secured;
 use super::sessions::{SessionHandle, Verdict};
 use crate::exchange::{CloseReason, ConnectionRecord, Outcome};
+use crate::protocols::http::session as http;
 use crate::protocols::mongo::{Tap, collapse};
 use crate::protocols::relay::{Ended, Relay, Scratch};
 use crate::protocols::tcp::Count;
-use crate::socket::reset_on_close;
-use crate::stats::{Cluster, ClusterEndpoint, Listener, Mongo, Scope, Tcp};
+use crate::stats::{Cluster, ClusterEndpoint, Http, Listener, Mongo, Scope, Tcp};
+use crate::stream::Stream;
 use crate::upstream::{self, Connected};
 
 /// Serves one client connection to its end.
@@ -24,11 +26,19 @@ pub async fn session(
     scratch: Scratch,
 ) {
     let open = Open::new(&context);
+    let client = match secured(client, &context, &handle).await {
+        Ok(client) => client,
+        Err(reason) => return open.close(early(reason), 0),
+    };
+    let Some(target) = context.targets.first() else {
+        return open.close(early(CloseReason::NoUpstream), 0);
+    };
     let connecting = upstream::connect(
-        &context.policy.cluster,
+        &target.cluster,
         context.balance(),
-        &context.cluster,
-        &context.endpoints,
+        &target.stats,
+        &target.endpoints,
+        client.alpn(),
     );
     // Connecting is rare and its state is large: it is not paid for by every idle session.
     let connected = tokio::select! {
@@ -39,17 +49,19 @@ pub async fn session(
     };
     match connected {
         Ok(upstream) => {
+            let link = Link::new(target, &upstream);
             let (ended, cut) = relay(&context, client, upstream, &handle, &scratch).await;
+            link.close(&ended, cut);
             open.close(ended, cut);
         }
         Err(error) => {
             tracing::warn!(
                 listener = %context.policy.listener.name,
-                cluster = %context.policy.cluster.name,
+                cluster = %target.cluster.name,
                 %error,
                 "no upstream connection; the client's is closed"
             );
-            reset_on_close(&client);
+            client.reset_on_close();
             open.close(early(CloseReason::NoUpstream), 0);
         }
     }
@@ -66,6 +78,10 @@ pub async fn collapse_session(
     let ProtocolContext::Collapse(listener) = &context.protocol else {
         return;
     };
+    let client = match secured(client, &context, &handle).await {
+        Ok(client) => client,
+        Err(reason) => return open.close(early(reason), 0),
+    };
     let session = collapse::Session::new(Rc::clone(listener), client, &handle, scratch);
     let ended = session.run().await;
     let cut = ended.cut;
@@ -78,23 +94,43 @@ pub async fn collapse_session(
     open.close(ended, cut);
 }
 
+/// Serves one HTTP client.
+pub async fn http_session(
+    client: TcpStream,
+    context: Rc<ListenerContext>,
+    handle: SessionHandle,
+    scratch: Scratch,
+) {
+    let open = Open::new(&context);
+    let ProtocolContext::Http(listener) = &context.protocol else {
+        return;
+    };
+    let client = match secured(client, &context, &handle).await {
+        Ok(client) => client,
+        Err(reason) => return open.close(early(reason), 0),
+    };
+    let (ended, cut) = http::serve(client, Rc::clone(listener), &handle, scratch).await;
+    open.close(ended, cut);
+}
+
 /// decode, observe, forward: until one side ends. Returns how, and how many exchanges were cut.
 async fn relay(
     context: &ListenerContext,
-    client: TcpStream,
+    client: Stream,
     upstream: Connected,
     handle: &SessionHandle,
     scratch: &Scratch,
 ) -> (Ended, usize) {
-    let link = Link::new(context, &upstream);
-    let (ended, cut) = match &context.protocol {
+    match &context.protocol {
         ProtocolContext::Tcp(listener) => {
             let mut count = Count::new(Rc::clone(listener));
             let relay = Relay::new(client, upstream.stream, &mut count, handle, scratch);
             (relay.await, 0)
         }
-        // Has a session of its own, which lends connections.
-        ProtocolContext::Collapse(_) => (early(CloseReason::NoUpstream), 0),
+        // Have sessions of their own, which lend connections.
+        ProtocolContext::Collapse(_) | ProtocolContext::Http(_) => {
+            (early(CloseReason::NoUpstream), 0)
+        }
         ProtocolContext::Mongo(listener) => {
             let mut tap = Tap::new(Rc::clone(listener));
             let relay = Relay::new(client, upstream.stream, &mut tap, handle, scratch);
@@ -107,9 +143,7 @@ async fn relay(
             });
             (ended, cut)
         }
-    };
-    link.close(&ended, cut);
-    (ended, cut)
+    }
 }
 
 /// A client connection that is counted as open until it is closed, or its session is dropped.
@@ -167,6 +201,7 @@ impl<'a> Open<'a> {
         match &self.context.protocol {
             ProtocolContext::Mongo(mongo) => report_mongo(&mongo.stats, record),
             ProtocolContext::Collapse(listener) => report_mongo(&listener.mongo().stats, record),
+            ProtocolContext::Http(listener) => report_http(&listener.stats, record),
             ProtocolContext::Tcp(tcp) => {
                 if record.reason == CloseReason::IdleTimeout {
                     tcp.stats.inc(Tcp::IDLE_TIMEOUT);
@@ -199,6 +234,38 @@ fn report_mongo(stats: &Scope<Mongo>, record: &ConnectionRecord) {
     }
 }
 
+fn report_http(stats: &Scope<Http>, record: &ConnectionRecord) {
+    let length = record.end.saturating_duration_since(record.start);
+    stats.record(
+        Http::DOWNSTREAM_CX_LENGTH_MS,
+        u64::try_from(length.as_micros()).unwrap_or(u64::MAX),
+    );
+    stats.add(Http::DOWNSTREAM_CX_RX_BYTES_TOTAL, record.received_bytes);
+    stats.add(Http::DOWNSTREAM_CX_TX_BYTES_TOTAL, record.sent_bytes);
+    stats.inc(Http::DOWNSTREAM_CX_DESTROY);
+    let (closed, cut) = match record.reason.is_local() {
+        true => (
+            Http::DOWNSTREAM_CX_DESTROY_LOCAL,
+            Http::DOWNSTREAM_CX_DESTROY_LOCAL_ACTIVE_RQ,
+        ),
+        false => (
+            Http::DOWNSTREAM_CX_DESTROY_REMOTE,
+            Http::DOWNSTREAM_CX_DESTROY_REMOTE_ACTIVE_RQ,
+        ),
+    };
+    stats.inc(closed);
+    if record.exchanges_cut > 0 {
+        stats.inc(cut);
+        stats.inc(Http::DOWNSTREAM_CX_DESTROY_ACTIVE_RQ);
+    }
+    match record.reason {
+        CloseReason::IdleTimeout => stats.inc(Http::DOWNSTREAM_CX_IDLE_TIMEOUT),
+        CloseReason::Drained => stats.inc(Http::DOWNSTREAM_CX_DRAIN_CLOSE),
+        CloseReason::Malformed => stats.inc(Http::DOWNSTREAM_CX_PROTOCOL_ERROR),
+        _ => {}
+    }
+}
+
 /// The upstream connection of a session, counted as open until it is dropped.
 struct Link {
     cluster: Scope<Cluster>,
@@ -207,9 +274,9 @@ struct Link {
 }
 
 impl Link {
-    fn new(context: &ListenerContext, upstream: &Connected) -> Self {
-        let cluster = context.cluster.clone();
-        let endpoint = context.endpoints.get(upstream.endpoint).cloned();
+    fn new(target: &Target, upstream: &Connected) -> Self {
+        let cluster = target.stats.clone();
+        let endpoint = target.endpoints.get(upstream.endpoint).cloned();
         cluster.inc(Cluster::UPSTREAM_CX_TOTAL);
         cluster.gauge_add(Cluster::UPSTREAM_CX_ACTIVE, 1);
         if let Some(endpoint) = &endpoint {
@@ -270,5 +337,23 @@ fn closing(verdict: Verdict) -> CloseReason {
         Verdict::Drain => CloseReason::Drained,
         Verdict::Idle => CloseReason::IdleTimeout,
         Verdict::Go | Verdict::Abort => CloseReason::Aborted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a future takes while it is alive.
+    fn size<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_session_is_small() {
+        // Each idle connection pays for all that its session may ever hold over an await.
+        let http = size(http_session);
+        assert!(http <= 2048, "{http}");
+        println!("{http}");
     }
 }

@@ -30,6 +30,27 @@ pub enum Verdict {
     Abort,
 }
 
+/// What a session wanted to be told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alarm {
+    /// Nothing moved for as long as was said.
+    Idle,
+    /// The time that was set has come.
+    Late,
+}
+
+/// A time in ticks of the janitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticks(u32);
+
+impl Ticks {
+    /// A time, rounded up so that it is never cut short.
+    pub fn of(time: Duration) -> Self {
+        let ticks = time.as_millis().div_ceil(TICK.as_millis());
+        Self(u32::try_from(ticks).unwrap_or(u32::MAX / 2))
+    }
+}
+
 /// All sessions of one worker.
 #[derive(Default)]
 pub struct SessionTable {
@@ -46,6 +67,11 @@ struct Session {
     verdict: Cell<Verdict>,
     last_moved: Cell<u32>,
     idle_ticks: Option<u32>,
+    /// When nothing moves for so long, [`Alarm::Idle`] is rung.
+    patience: Cell<Option<u32>>,
+    /// At this tick [`Alarm::Late`] is rung.
+    deadline: Cell<Option<u32>>,
+    alarm: Cell<Option<Alarm>>,
 }
 
 impl SessionTable {
@@ -63,7 +89,10 @@ impl SessionTable {
             waker: RefCell::new(None),
             verdict: Cell::new(self.order.get().unwrap_or(Verdict::Go)),
             last_moved: Cell::new(self.tick.get()),
-            idle_ticks: idle_timeout.map(ticks),
+            idle_ticks: idle_timeout.map(|timeout| Ticks::of(timeout).0),
+            patience: Cell::default(),
+            deadline: Cell::default(),
+            alarm: Cell::default(),
         });
         let mut sessions = self.sessions.borrow_mut();
         let key = sessions.insert(Rc::clone(&session));
@@ -85,12 +114,11 @@ impl SessionTable {
         let now = self.tick.get().wrapping_add(1);
         self.tick.set(now);
         for (_, session) in self.sessions.borrow().iter() {
-            let Some(limit) = session.idle_ticks else {
-                continue;
-            };
-            if now.wrapping_sub(session.last_moved.get()) > limit {
+            let still = now.wrapping_sub(session.last_moved.get());
+            if session.idle_ticks.is_some_and(|limit| still > limit) {
                 session.order(Verdict::Idle);
             }
+            session.watch(now, still);
         }
     }
 
@@ -120,6 +148,26 @@ impl Session {
             return;
         }
         self.verdict.set(verdict);
+        self.wake();
+    }
+
+    /// Rings what the session wanted to be told of, once.
+    fn watch(&self, now: u32, still: u32) {
+        let is_late = |deadline: u32| now.wrapping_sub(deadline) < u32::MAX / 2;
+        let alarm = if self.deadline.get().is_some_and(is_late) {
+            self.deadline.set(None);
+            Alarm::Late
+        } else if self.patience.get().is_some_and(|limit| still > limit) {
+            self.patience.set(None);
+            Alarm::Idle
+        } else {
+            return;
+        };
+        self.alarm.set(Some(alarm));
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();
         }
@@ -149,6 +197,23 @@ impl SessionHandle {
         self.session.verdict.get()
     }
 
+    /// From now on the session is told when nothing moves for `patience`, and when `deadline` has passed. What it was to be told before
+    /// is forgotten.
+    pub fn expect(&self, patience: Option<Ticks>, deadline: Option<Ticks>) {
+        let now = self.table.tick.get();
+        self.session.last_moved.set(now);
+        self.session.patience.set(patience.map(|ticks| ticks.0));
+        // The tick that is under way is not a whole one.
+        let deadline = deadline.map(|ticks| now.wrapping_add(ticks.0).wrapping_add(1));
+        self.session.deadline.set(deadline);
+        self.session.alarm.set(None);
+    }
+
+    /// What the session is told, once. The caller is woken by whatever wakes it for [`Self::verdict`].
+    pub fn alarm(&self) -> Option<Alarm> {
+        self.session.alarm.take()
+    }
+
     /// True when the session should end at its next quiet moment.
     pub fn is_draining(&self) -> bool {
         self.session.verdict.get() == Verdict::Drain
@@ -176,12 +241,6 @@ impl Drop for SessionHandle {
     }
 }
 
-/// A timeout in ticks, rounded up so that it is never cut short.
-fn ticks(timeout: Duration) -> u32 {
-    let ticks = timeout.as_millis().div_ceil(TICK.as_millis());
-    u32::try_from(ticks).unwrap_or(u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,6 +261,36 @@ mod tests {
         assert_eq!(idle.verdict(&cx), Verdict::Idle);
         assert_eq!(busy.verdict(&cx), Verdict::Go);
         assert_eq!(patient.verdict(&cx), Verdict::Go);
+    }
+
+    #[test]
+    fn a_session_is_told_what_it_wanted_to_know_once_and_not_too_early() {
+        let table = Rc::new(SessionTable::default());
+        let handle = table.enter(None);
+        let second = Some(Ticks::of(Duration::from_secs(1)));
+        handle.expect(second, None);
+        for _ in 0..4 {
+            table.walk();
+            assert_eq!(handle.alarm(), None);
+        }
+        table.walk();
+        assert_eq!(handle.alarm(), Some(Alarm::Idle));
+        table.walk();
+        assert_eq!(handle.alarm(), None);
+        handle.expect(None, second);
+        for _ in 0..4 {
+            table.walk();
+            handle.touch();
+            assert_eq!(handle.alarm(), None);
+        }
+        table.walk();
+        assert_eq!(handle.alarm(), Some(Alarm::Late));
+        handle.expect(second, second);
+        handle.expect(None, None);
+        for _ in 0..9 {
+            table.walk();
+            assert_eq!(handle.alarm(), None);
+        }
     }
 
     #[test]

@@ -13,11 +13,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::exchange::CloseReason;
 use crate::listener::sessions::{SessionHandle, Verdict};
-use crate::socket::reset_on_close;
+use crate::stream::Stream;
 
 /// What one read may bring. 64 KiB is what HAProxy and Envoy move at most in one call too, and one
 /// such buffer serves all sessions of a worker.
@@ -62,8 +61,8 @@ pub struct Ended {
 
 /// Moves bytes between a client and its upstream until both have finished.
 pub struct Relay<'a, O> {
-    client: TcpStream,
-    upstream: TcpStream,
+    client: Stream,
+    upstream: Stream,
     requests: Flow,
     replies: Flow,
     first_end: Option<Side>,
@@ -75,8 +74,8 @@ pub struct Relay<'a, O> {
 impl<'a, O: Observer> Relay<'a, O> {
     /// A relay over two connected sockets.
     pub fn new(
-        client: TcpStream,
-        upstream: TcpStream,
+        client: Stream,
+        upstream: Stream,
         observer: &'a mut O,
         session: &'a SessionHandle,
         scratch: &'a Scratch,
@@ -115,6 +114,9 @@ impl<'a, O: Observer> Relay<'a, O> {
                 ready!(flow.poll_write_left(sink, cx)).map_err(|_| Broken(from.other()))?;
                 written(*observer, from, flow.written);
             }
+            if sink.needs_flush() {
+                ready!(Pin::new(&mut *sink).poll_flush(cx)).map_err(|_| Broken(from.other()))?;
+            }
             if flow.end_of_stream {
                 return flow
                     .poll_shutdown(sink, cx)
@@ -122,7 +124,12 @@ impl<'a, O: Observer> Relay<'a, O> {
             }
             let mut buffer = scratch.borrow_mut();
             let mut read = ReadBuf::new(&mut buffer);
-            ready!(Pin::new(&mut *source).poll_read(cx, &mut read)).map_err(|_| Broken(from))?;
+            match ready!(Pin::new(&mut *source).poll_read(cx, &mut read)) {
+                // TLS ended without notice. What ends between two exchanges can't have been cut.
+                Err(error)
+                    if error.kind() == io::ErrorKind::UnexpectedEof && observer.is_idle() => {}
+                read => read.map_err(|_| Broken(from))?,
+            }
             let bytes = read.filled();
             if bytes.is_empty() {
                 flow.end_of_stream = true;
@@ -142,7 +149,14 @@ impl<'a, O: Observer> Relay<'a, O> {
         }
     }
 
-    fn ended(&self, reason: CloseReason) -> Poll<Ended> {
+    fn ended(&mut self, reason: CloseReason) -> Poll<Ended> {
+        if !matches!(
+            reason,
+            CloseReason::ClientReset | CloseReason::UpstreamReset
+        ) {
+            self.client.announce_end();
+            self.upstream.announce_end();
+        }
         Poll::Ready(Ended {
             reason,
             by_client: self.first_end == Some(Side::Client),
@@ -157,7 +171,7 @@ impl<'a, O: Observer> Relay<'a, O> {
             Side::Client => (&self.upstream, CloseReason::ClientReset),
             Side::Upstream => (&self.client, CloseReason::UpstreamReset),
         };
-        reset_on_close(peer);
+        peer.reset_on_close();
         self.first_end.get_or_insert(side);
         self.ended(reason)
     }
@@ -231,11 +245,7 @@ struct Left {
 
 impl Flow {
     /// Writes some of what was left over.
-    fn poll_write_left(
-        &mut self,
-        sink: &mut TcpStream,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_write_left(&mut self, sink: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(left) = &mut self.left else {
             return Poll::Ready(Ok(()));
         };
@@ -255,7 +265,7 @@ impl Flow {
     /// Writes `bytes` as far as the sink takes them now, and keeps a copy of the rest.
     fn write_through(
         &mut self,
-        sink: &mut TcpStream,
+        sink: &mut Stream,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> io::Result<()> {
@@ -281,11 +291,7 @@ impl Flow {
     }
 
     /// Hands an end of stream on, once.
-    fn poll_shutdown(
-        &mut self,
-        sink: &mut TcpStream,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_shutdown(&mut self, sink: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.shut_down {
             match ready!(Pin::new(sink).poll_shutdown(cx)) {
                 // The peer left both ways at once: the end it was to be told of is its own.

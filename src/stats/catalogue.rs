@@ -84,17 +84,26 @@ pub enum Cap {
     ErrorCodes,
     /// `stats.limits.drivers`
     Drivers,
+    /// `stats.limits.callers`
+    Callers,
+    /// `stats.limits.grpc_methods`
+    GrpcMethods,
+    /// `stats.limits.status_codes`
+    StatusCodes,
 }
 
 impl Cap {
     /// All of them, in the order of [`Cap::index`].
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::Commands,
         Self::Collections,
         Self::CallSites,
         Self::Applications,
         Self::ErrorCodes,
         Self::Drivers,
+        Self::Callers,
+        Self::GrpcMethods,
+        Self::StatusCodes,
     ];
 
     /// Its key under `stats.limits`, and the label of what was folded under it.
@@ -106,6 +115,9 @@ impl Cap {
             Self::Applications => "applications",
             Self::ErrorCodes => "error_codes",
             Self::Drivers => "drivers",
+            Self::Callers => "callers",
+            Self::GrpcMethods => "grpc_methods",
+            Self::StatusCodes => "status_codes",
         }
     }
 
@@ -185,6 +197,27 @@ scopes! {
         Counter DOWNSTREAM_CX_TX_BYTES_TOTAL "downstream_cx_tx_bytes_total" Bytes "Bytes written to clients, counted when their connection ends";
         Histogram DOWNSTREAM_CX_LENGTH_MS "downstream_cx_length_ms" Milliseconds "How long connections stayed open";
     }
+    /// TLS with the clients of one listener.
+    ListenerSsl "listener.{listener}.ssl" {
+        Counter HANDSHAKE "handshake" Count "Handshakes that succeeded";
+        Counter CONNECTION_ERROR "connection_error" Count "Handshakes that failed for another reason than the client's certificate";
+        Counter SESSION_REUSED "session_reused" Count "Handshakes that took up an earlier session";
+        Counter NO_CERTIFICATE "no_certificate" Count "Handshakes that succeeded without a certificate of the client";
+        Counter FAIL_VERIFY_NO_CERT "fail_verify_no_cert" Count "Handshakes that failed because the client showed no certificate";
+        Counter FAIL_VERIFY_ERROR "fail_verify_error" Count "Handshakes that failed because the client's certificate is not good";
+    }
+    /// One version of TLS at a listener.
+    ListenerSslVersion "listener.{listener}.ssl.versions.{version}" {
+        Counter TOTAL "total" Count "Handshakes that succeeded with this version";
+    }
+    /// Why handshakes with clients failed.
+    ListenerSslFailure "listener.{listener}.ssl.failures.{reason}" {
+        Counter TOTAL "total" Count "Handshakes that failed for this reason";
+    }
+    /// One certificate that clients are shown, by its first name.
+    ListenerSslCertificate "listener.{listener}.ssl.certificate.{certificate}" {
+        Gauge EXPIRATION "expiration_unix_time_seconds" Seconds "When it expires, in seconds since 1970; 0 once it is no longer in use";
+    }
     /// One cluster.
     Cluster "cluster.{cluster}" {
         Counter UPSTREAM_CX_TOTAL "upstream_cx_total" Count "Upstream connections made";
@@ -201,12 +234,51 @@ scopes! {
         Counter UPSTREAM_CX_TX_BYTES_TOTAL "upstream_cx_tx_bytes_total" Bytes "Bytes written upstream, counted when the connection ends";
         Histogram UPSTREAM_CX_CONNECT_MS "upstream_cx_connect_ms" Milliseconds "How long connecting took";
         Histogram UPSTREAM_CX_LENGTH_MS "upstream_cx_length_ms" Milliseconds "How long upstream connections stayed open";
+        Counter UPSTREAM_CX_HTTP1_TOTAL "upstream_cx_http1_total" Count "HTTP/1 connections made";
+        Counter UPSTREAM_CX_HTTP2_TOTAL "upstream_cx_http2_total" Count "HTTP/2 connections made";
+        Counter UPSTREAM_CX_PROTOCOL_ERROR "upstream_cx_protocol_error" Count "Upstream connections closed because what came was no HTTP";
+        Counter UPSTREAM_CX_OVERFLOW "upstream_cx_overflow" Count "Requests that found every connection the pool may have in use";
         Counter UPSTREAM_RQ_TOTAL "upstream_rq_total" Count "Requests sent";
-        Counter UPSTREAM_RQ_COMPLETED "upstream_rq_completed" Count "Requests that ended without an error";
+        Gauge UPSTREAM_RQ_ACTIVE "upstream_rq_active" Count "HTTP requests under way";
+        Counter UPSTREAM_RQ_COMPLETED "upstream_rq_completed" Count "Requests whose reply came whole; of MongoDB, without an error in it";
+        Counter UPSTREAM_RQ_1XX "upstream_rq_1xx" Count "HTTP replies that were not the last: 100 Continue, 103 Early Hints";
+        Counter UPSTREAM_RQ_2XX "upstream_rq_2xx" Count "HTTP replies with a status from 200 to 299";
+        Counter UPSTREAM_RQ_3XX "upstream_rq_3xx" Count "HTTP replies with a status from 300 to 399";
+        Counter UPSTREAM_RQ_4XX "upstream_rq_4xx" Count "HTTP replies with a status from 400 to 499";
+        Counter UPSTREAM_RQ_5XX "upstream_rq_5xx" Count "HTTP replies with a status from 500, and requests that the proxy had to answer in the cluster's place";
+        Counter UPSTREAM_RQ_PENDING_TOTAL "upstream_rq_pending_total" Count "HTTP requests that waited for a connection";
+        Counter UPSTREAM_RQ_PENDING_OVERFLOW "upstream_rq_pending_overflow" Count "HTTP requests refused because max_waiting others waited, or because none came free in time";
+        Counter UPSTREAM_RQ_PENDING_FAILURE_EJECT "upstream_rq_pending_failure_eject" Count "HTTP requests for which no connection could be opened";
+        Counter UPSTREAM_RQ_CANCELLED "upstream_rq_cancelled" Count "HTTP requests whose client left before they had a connection";
+        Counter UPSTREAM_RQ_TIMEOUT "upstream_rq_timeout" Count "HTTP requests without a whole reply within their route's timeout";
+        Counter UPSTREAM_RQ_RX_RESET "upstream_rq_rx_reset" Count "HTTP requests whose upstream connection ended, or was reset, before the reply was whole";
+        Counter UPSTREAM_RQ_TX_RESET "upstream_rq_tx_reset" Count "HTTP requests that the proxy gave up before the reply was whole";
+        Counter UPSTREAM_RQ_RETRY "upstream_rq_retry" Count "HTTP requests sent again, because a connection that had served before ended without a byte of reply";
+        Counter UPSTREAM_RQ_RETRY_SUCCESS "upstream_rq_retry_success" Count "HTTP requests sent again that got a reply";
         Histogram UPSTREAM_RQ_TIME "upstream_rq_time_ms" Milliseconds "Request written to last byte of the reply read";
         Gauge MEMBERSHIP_TOTAL "membership_total" Count "MongoDB servers that are monitored, mode collapse only: endpoints, and members that a replica set names";
         Gauge MEMBERSHIP_HEALTHY "membership_healthy" Count "Monitored servers that can be used";
         Counter PRIMARY_CHANGES "primary_changes" Count "Times another member of the replica set was seen to be primary than before";
+    }
+    /// TLS with the servers of one cluster.
+    ClusterSsl "cluster.{cluster}.ssl" {
+        Counter HANDSHAKE "handshake" Count "Handshakes that succeeded";
+        Counter CONNECTION_ERROR "connection_error" Count "Handshakes that failed for another reason than the server's certificate";
+        Counter SESSION_REUSED "session_reused" Count "Handshakes that took up an earlier session";
+        Counter FAIL_VERIFY_ERROR "fail_verify_error" Count "Handshakes that failed because the server's certificate is not good";
+        Counter FAIL_VERIFY_SAN "fail_verify_san" Count "Handshakes that failed because the server's certificate is for another name";
+    }
+    /// One version of TLS with a cluster.
+    ClusterSslVersion "cluster.{cluster}.ssl.versions.{version}" {
+        Counter TOTAL "total" Count "Handshakes that succeeded with this version";
+    }
+    /// Why handshakes with servers failed.
+    ClusterSslFailure "cluster.{cluster}.ssl.failures.{reason}" {
+        Counter TOTAL "total" Count "Handshakes that failed for this reason";
+    }
+    /// The certificate that servers are shown, by its first name.
+    ClusterSslCertificate "cluster.{cluster}.ssl.certificate.{certificate}" {
+        Gauge EXPIRATION "expiration_unix_time_seconds" Seconds "When it expires, in seconds since 1970; 0 once it is no longer in use";
     }
     /// One endpoint of a cluster.
     ClusterEndpoint "cluster.{cluster}.endpoint.{endpoint}" {
@@ -216,6 +288,15 @@ scopes! {
         Counter MONITOR_SUCCESS "monitor_success" Count "Answers to the hellos that monitor it";
         Counter MONITOR_FAILURE "monitor_failure" Count "Attempts to monitor it that failed";
         Histogram ROUND_TRIP_MS "round_trip_ms" Milliseconds "Round trips of the hellos that monitor it";
+        Counter RQ_TOTAL "rq_total" Count "HTTP requests sent to this endpoint";
+        Gauge RQ_ACTIVE "rq_active" Count "HTTP requests under way at this endpoint";
+        Counter RQ_SUCCESS "rq_success" Count "HTTP replies with a status below 500";
+        Counter RQ_ERROR "rq_error" Count "HTTP replies with a status from 500, and requests without a whole reply";
+        Counter RQ_TIMEOUT "rq_timeout" Count "HTTP requests without a whole reply within their route's timeout";
+    }
+    /// One status code that a cluster answered with.
+    ClusterCode "cluster.{cluster}.upstream_rq.{code}" {
+        Counter TOTAL "total" Count "HTTP replies with this status";
     }
     /// Upstream connections of one cluster that clients share.
     Pool "cluster.{cluster}.pool" {
@@ -374,6 +455,107 @@ scopes! {
     MongoError "mongo.{listener}.error_code.{code}" caps (1, ErrorCodes) {
         Counter TOTAL "total" Count "Operations that failed with this code; of several write errors the first";
     }
+    /// One HTTP listener: totals, exact whatever was folded.
+    Http "http.{listener}" {
+        Counter DOWNSTREAM_CX_TOTAL "downstream_cx_total" Count "Connections accepted";
+        Gauge DOWNSTREAM_CX_ACTIVE "downstream_cx_active" Count "Connections open";
+        Counter DOWNSTREAM_CX_HTTP1_TOTAL "downstream_cx_http1_total" Count "Connections that speak HTTP/1";
+        Gauge DOWNSTREAM_CX_HTTP1_ACTIVE "downstream_cx_http1_active" Count "HTTP/1 connections open";
+        Counter DOWNSTREAM_CX_HTTP2_TOTAL "downstream_cx_http2_total" Count "Connections that speak HTTP/2";
+        Gauge DOWNSTREAM_CX_HTTP2_ACTIVE "downstream_cx_http2_active" Count "HTTP/2 connections open";
+        Counter DOWNSTREAM_CX_SSL_TOTAL "downstream_cx_ssl_total" Count "Connections within TLS";
+        Counter DOWNSTREAM_CX_UPGRADES_TOTAL "downstream_cx_upgrades_total" Count "Connections that became a tunnel: upgrades, and CONNECT";
+        Gauge DOWNSTREAM_CX_UPGRADES_ACTIVE "downstream_cx_upgrades_active" Count "Tunnels open";
+        Counter DOWNSTREAM_CX_DESTROY "downstream_cx_destroy" Count "Connections closed";
+        Counter DOWNSTREAM_CX_DESTROY_LOCAL "downstream_cx_destroy_local" Count "Connections closed by the proxy";
+        Counter DOWNSTREAM_CX_DESTROY_REMOTE "downstream_cx_destroy_remote" Count "Connections closed by the client";
+        Counter DOWNSTREAM_CX_DESTROY_ACTIVE_RQ "downstream_cx_destroy_active_rq" Count "Connections closed with a request under way";
+        Counter DOWNSTREAM_CX_DESTROY_LOCAL_ACTIVE_RQ "downstream_cx_destroy_local_active_rq" Count "Connections the proxy closed with a request under way";
+        Counter DOWNSTREAM_CX_DESTROY_REMOTE_ACTIVE_RQ "downstream_cx_destroy_remote_active_rq" Count "Connections the client closed with a request under way";
+        Counter DOWNSTREAM_CX_PROTOCOL_ERROR "downstream_cx_protocol_error" Count "Connections closed because what came was no HTTP, or none that is safe to pass on";
+        Counter DOWNSTREAM_CX_IDLE_TIMEOUT "downstream_cx_idle_timeout" Count "Connections closed because no request came for idle_timeout";
+        Counter DOWNSTREAM_CX_DRAIN_CLOSE "downstream_cx_drain_close" Count "Connections closed between two requests because the process drains";
+        Counter DOWNSTREAM_CX_RX_BYTES_TOTAL "downstream_cx_rx_bytes_total" Bytes "Bytes read from clients, counted when their connection ends";
+        Counter DOWNSTREAM_CX_TX_BYTES_TOTAL "downstream_cx_tx_bytes_total" Bytes "Bytes written to clients, counted when their connection ends";
+        Histogram DOWNSTREAM_CX_LENGTH_MS "downstream_cx_length_ms" Milliseconds "How long connections stayed open";
+        Counter DOWNSTREAM_RQ_TOTAL "downstream_rq_total" Count "Requests begun";
+        Gauge DOWNSTREAM_RQ_ACTIVE "downstream_rq_active" Count "Requests under way";
+        Counter DOWNSTREAM_RQ_HTTP1_TOTAL "downstream_rq_http1_total" Count "HTTP/1 requests";
+        Counter DOWNSTREAM_RQ_HTTP2_TOTAL "downstream_rq_http2_total" Count "HTTP/2 requests";
+        Counter DOWNSTREAM_RQ_COMPLETED "downstream_rq_completed" Count "Requests whose reply was begun, by the upstream or by the proxy";
+        Counter DOWNSTREAM_RQ_1XX "downstream_rq_1xx" Count "Replies that ended with a status below 200: connections that became a tunnel";
+        Counter DOWNSTREAM_RQ_2XX "downstream_rq_2xx" Count "Replies with a status from 200 to 299";
+        Counter DOWNSTREAM_RQ_3XX "downstream_rq_3xx" Count "Replies with a status from 300 to 399";
+        Counter DOWNSTREAM_RQ_4XX "downstream_rq_4xx" Count "Replies with a status from 400 to 499";
+        Counter DOWNSTREAM_RQ_5XX "downstream_rq_5xx" Count "Replies with a status from 500";
+        Counter DOWNSTREAM_RQ_ERROR "downstream_rq_error" Count "Requests that failed: a status from 500, or no whole reply";
+        Counter DOWNSTREAM_RQ_RX_RESET "downstream_rq_rx_reset" Count "Requests whose client left before it had the whole reply";
+        Counter DOWNSTREAM_RQ_TX_RESET "downstream_rq_tx_reset" Count "Requests whose reply the proxy cut off";
+        Counter DOWNSTREAM_RQ_TOO_LARGE "downstream_rq_too_large" Count "Requests with a body beyond max_body (413)";
+        Counter DOWNSTREAM_RQ_HEADER_TIMEOUT "downstream_rq_header_timeout" Count "Requests whose head took longer than header_timeout (408)";
+        Counter DOWNSTREAM_RQ_TIMEOUT "downstream_rq_timeout" Count "Requests that took longer than request_timeout to arrive (408)";
+        Counter DOWNSTREAM_RQ_IDLE_TIMEOUT "downstream_rq_idle_timeout" Count "Requests in which nothing moved for the stream's idle_timeout";
+        Counter DOWNSTREAM_RQ_RESPONSE_BEFORE_RQ_COMPLETE "downstream_rq_response_before_rq_complete" Count "Replies that ended before their request had";
+        Counter RQ_TOTAL "rq_total" Count "Requests sent on to a cluster";
+        Counter NO_ROUTE "no_route" Count "Requests that no route takes (404)";
+        Counter NO_CLUSTER "no_cluster" Count "Requests whose route leads to no cluster (503)";
+        Counter RQ_REDIRECT "rq_redirect" Count "Requests answered with a redirect";
+        Counter RQ_DIRECT_RESPONSE "rq_direct_response" Count "Requests answered with a reply of the config";
+        Histogram DOWNSTREAM_RQ_TIME_MS "downstream_rq_time_ms" Milliseconds "First byte of the request read to last byte of the reply written";
+        Histogram FIRST_BYTE_MS "first_byte_ms" Milliseconds "First byte of the request read to first byte of the upstream's reply read";
+        Histogram UPSTREAM_TIME_MS "upstream_time_ms" Milliseconds "Request written to last byte of the reply read";
+        Histogram ADDED_TIME_MS "added_time_ms" Milliseconds "What the proxy added to what the upstream took: total minus upstream";
+        Histogram REQUEST_BYTES "request_bytes" Bytes "Requests as they came, head and body";
+        Histogram RESPONSE_BYTES "response_bytes" Bytes "Replies as they were sent, head and body";
+    }
+    /// One route of an HTTP listener. Requests that no route takes are those of `_none`.
+    HttpRoute "http.{listener}.route.{route}" rollup "http.{listener}" ("downstream_rq_time_ms", "downstream_rq_time_ms") ("first_byte_ms", "first_byte_ms") ("upstream_time_ms", "upstream_time_ms") ("added_time_ms", "added_time_ms") ("request_bytes", "request_bytes") ("response_bytes", "response_bytes") {
+        Counter DOWNSTREAM_RQ_TOTAL "downstream_rq_total" Count "Requests that ended";
+        Counter DOWNSTREAM_RQ_1XX "downstream_rq_1xx" Count "Replies that ended with a status below 200: connections that became a tunnel";
+        Counter DOWNSTREAM_RQ_2XX "downstream_rq_2xx" Count "Replies with a status from 200 to 299";
+        Counter DOWNSTREAM_RQ_3XX "downstream_rq_3xx" Count "Replies with a status from 300 to 399";
+        Counter DOWNSTREAM_RQ_4XX "downstream_rq_4xx" Count "Replies with a status from 400 to 499";
+        Counter DOWNSTREAM_RQ_5XX "downstream_rq_5xx" Count "Replies with a status from 500";
+        Counter DOWNSTREAM_RQ_ERROR "downstream_rq_error" Count "Requests that failed: a status from 500, or no whole reply";
+        Histogram DOWNSTREAM_RQ_TIME_MS "downstream_rq_time_ms" Milliseconds "First byte of the request read to last byte of the reply written";
+        Histogram FIRST_BYTE_MS "first_byte_ms" Milliseconds "First byte of the request read to first byte of the upstream's reply read";
+        Histogram UPSTREAM_TIME_MS "upstream_time_ms" Milliseconds "Request written to last byte of the reply read";
+        Histogram ADDED_TIME_MS "added_time_ms" Milliseconds "What the proxy added to what the upstream took: total minus upstream";
+        Histogram REQUEST_BYTES "request_bytes" Bytes "Requests as they came, head and body";
+        Histogram RESPONSE_BYTES "response_bytes" Bytes "Replies as they were sent, head and body";
+    }
+    /// One caller, by the header that the listener is told to look at.
+    HttpCaller "http.{listener}.caller.{caller}" caps (1, Callers) {
+        Counter DOWNSTREAM_RQ_TOTAL "downstream_rq_total" Count "Requests that ended";
+        Counter DOWNSTREAM_RQ_1XX "downstream_rq_1xx" Count "Replies that ended with a status below 200: connections that became a tunnel";
+        Counter DOWNSTREAM_RQ_2XX "downstream_rq_2xx" Count "Replies with a status from 200 to 299";
+        Counter DOWNSTREAM_RQ_3XX "downstream_rq_3xx" Count "Replies with a status from 300 to 399";
+        Counter DOWNSTREAM_RQ_4XX "downstream_rq_4xx" Count "Replies with a status from 400 to 499";
+        Counter DOWNSTREAM_RQ_5XX "downstream_rq_5xx" Count "Replies with a status from 500";
+        Counter DOWNSTREAM_RQ_ERROR "downstream_rq_error" Count "Requests that failed: a status from 500, or no whole reply";
+        Histogram DOWNSTREAM_RQ_TIME_MS "downstream_rq_time_ms" Milliseconds "First byte of the request read to last byte of the reply written";
+        Histogram UPSTREAM_TIME_MS "upstream_time_ms" Milliseconds "Request written to last byte of the reply read";
+        Histogram REQUEST_BYTES "request_bytes" Bytes "Requests as they came, head and body";
+        Histogram RESPONSE_BYTES "response_bytes" Bytes "Replies as they were sent, head and body";
+    }
+    /// One status code of an HTTP listener.
+    HttpCode "http.{listener}.code.{code}" caps (1, StatusCodes) {
+        Counter TOTAL "total" Count "Replies with this status";
+    }
+    /// Why an HTTP listener answered in the upstream's place or cut a reply off, by Envoy's response flags.
+    HttpFlag "http.{listener}.flag.{flag}" {
+        Counter TOTAL "total" Count "Requests that ended with this flag";
+    }
+    /// Why requests of an HTTP listener were refused as malformed or unsafe.
+    HttpRefused "http.{listener}.refused.{reason}" {
+        Counter TOTAL "total" Count "Requests refused for this reason";
+    }
+    /// The HTTP/1 decoder of a listener.
+    HttpOne "http.{listener}.http1" {
+        Counter DROPPED_HEADERS_WITH_UNDERSCORES "dropped_headers_with_underscores" Count "Headers left out because of an underscore in their name";
+        Counter REQUESTS_REJECTED_WITH_UNDERSCORES_IN_HEADERS "requests_rejected_with_underscores_in_headers" Count "Requests refused because of an underscore in a header's name";
+        Counter TRAILERS_DROPPED "trailers_dropped" Count "Trailer fields left out because they may not stand there";
+    }
     /// The process.
     Server "server" {
         Gauge UPTIME "uptime" Seconds "Since the process started";
@@ -381,6 +563,7 @@ scopes! {
         Gauge STATE "state" Count "0 live, 1 draining";
         Gauge CONCURRENCY "concurrency" Count "Worker threads";
         Gauge TOTAL_CONNECTIONS "total_connections" Count "Sessions over all listeners";
+        Gauge DAYS_UNTIL_FIRST_CERT_EXPIRING "days_until_first_cert_expiring" Count "Whole days until the first certificate expires, below 0 when one has; 0 without TLS";
         Gauge MEMORY_PHYSICAL_SIZE "memory_physical_size" Bytes "Resident memory";
     }
     /// Reloads of the config.

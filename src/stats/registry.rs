@@ -69,6 +69,9 @@ impl Registry {
                 Cap::Applications => limits.applications,
                 Cap::ErrorCodes => limits.error_codes,
                 Cap::Drivers => limits.drivers,
+                Cap::Callers => limits.callers,
+                Cap::GrpcMethods => limits.grpc_methods,
+                Cap::StatusCodes => limits.status_codes,
             }),
             state: Mutex::default(),
         })

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use regex_lite::Regex;
+use regex::bytes::Regex;
 use serde::Serialize;
 
 use super::aggregate::{Aggregator, Intervals, Sample, Value};
@@ -35,7 +35,7 @@ impl Filter {
             && self
                 .name
                 .as_ref()
-                .is_none_or(|regex| regex.is_match(&dotted_name(sample)))
+                .is_none_or(|regex| regex.is_match(dotted_name(sample).as_bytes()))
     }
 }
 

@@ -15,6 +15,9 @@ fn aggregator(collections: usize) -> Aggregator {
         applications: 100,
         error_codes: 100,
         drivers: 100,
+        callers: 100,
+        grpc_methods: 100,
+        status_codes: 100,
     };
     Aggregator::new(Registry::new(&limits))
 }
@@ -29,7 +32,7 @@ fn local(test: impl Future<Output = ()>) {
 
 fn only(name: &str) -> Filter {
     Filter {
-        name: Some(regex_lite::Regex::new(name).unwrap()),
+        name: Some(crate::pattern::compile(name).unwrap()),
         ..Filter::default()
     }
 }

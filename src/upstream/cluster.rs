@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::http::SharedHttp;
 use super::mongo::{Servers, SharedMongo};
+use super::pool::SharedPool;
 use crate::config::ClusterConfig;
+use crate::tls::{ClientTls, EndpointTls, Tally};
 
 /// A named set of endpoints.
 pub struct Cluster {
@@ -18,8 +21,23 @@ pub struct Cluster {
     pub endpoints: Vec<Arc<Endpoint>>,
     /// How long one attempt to connect may take.
     pub connect_timeout: Duration,
+    /// TLS with its endpoints.
+    pub tls: Option<Arc<ClientTls>>,
+    /// How its handshakes go, whatever config they are made under.
+    pub tls_tally: Arc<Tally>,
     /// What its clients share, when a MongoDB listener in mode collapse uses it.
     pub mongo: Option<SharedMongo>,
+    /// What its clients share, when an HTTP listener in mode proxy uses it.
+    pub http: Option<SharedHttp>,
+}
+
+/// Which listeners share its connections among their clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SharedBy {
+    /// MongoDB listeners in mode collapse.
+    pub mongo: bool,
+    /// HTTP listeners in mode proxy.
+    pub http: bool,
 }
 
 /// How an endpoint is chosen for a new session.
@@ -47,6 +65,8 @@ pub struct Endpoint {
     pub host: String,
     /// Port.
     pub port: u16,
+    /// TLS with it; `None` is plain connections.
+    pub tls: Option<EndpointTls>,
     /// What the host name stands for now; empty until a name was looked up.
     addresses: ArcSwap<Vec<SocketAddr>>,
     /// Connections open to it from all workers. Touched when one opens or ends, never per request.
@@ -56,19 +76,33 @@ pub struct Endpoint {
 }
 
 impl Cluster {
-    /// A cluster as configured; `collapse` when a MongoDB listener in that mode uses it. Names are looked up later, by
-    /// [`super::discovery`].
-    pub fn new(config: &ClusterConfig, collapse: bool) -> Self {
+    /// A cluster as configured. Names are looked up later, by [`super::discovery`]. `tls_tally` is that of the cluster whose place it
+    /// takes, if any.
+    pub fn new(config: &ClusterConfig, shared_by: SharedBy, tls_tally: Arc<Tally>) -> Self {
+        let tls = |host: &str| {
+            let tls = config.tls.as_ref()?;
+            Some(EndpointTls::new(tls, host, &tls_tally))
+        };
         let endpoints: Vec<_> = config
             .endpoints
             .iter()
-            .map(|endpoint| Arc::new(Endpoint::new(endpoint.host.clone(), endpoint.port)))
+            .map(|endpoint| {
+                let tls = tls(&endpoint.host);
+                Arc::new(Endpoint::new(endpoint.host.clone(), endpoint.port, tls))
+            })
             .collect();
         Self {
             name: config.name.clone(),
-            mongo: collapse.then(|| SharedMongo::new(config, endpoints.clone())),
+            mongo: shared_by
+                .mongo
+                .then(|| SharedMongo::new(config, endpoints.clone())),
+            http: shared_by
+                .http
+                .then(|| SharedHttp::new(config, endpoints.clone())),
             endpoints,
             connect_timeout: config.connect_timeout,
+            tls: config.tls.clone(),
+            tls_tally,
         }
     }
 
@@ -77,10 +111,34 @@ impl Cluster {
         self.mongo.as_ref().map(|shared| &shared.servers)
     }
 
+    /// Which listeners share its connections among their clients.
+    pub fn shared_by(&self) -> SharedBy {
+        SharedBy {
+            mongo: self.mongo.is_some(),
+            http: self.http.is_some(),
+        }
+    }
+
+    /// The connections that its clients share, if they do: one pool for each protocol that uses it.
+    pub fn pools(&self) -> impl Iterator<Item = &Arc<SharedPool>> {
+        let mongo = self.mongo.as_ref().map(|shared| &shared.pool);
+        let http = self.http.as_ref().map(|shared| &shared.pool);
+        mongo.into_iter().chain(http)
+    }
+
     /// True while its pool is paused: operations wait until it is resumed.
     pub fn is_drained(&self) -> bool {
-        let shared = self.mongo.as_ref();
-        shared.is_some_and(|shared| shared.pool.is_paused())
+        self.pools().any(|pool| pool.is_paused())
+    }
+
+    /// The limits have changed, and nothing else.
+    pub fn set_limits(&self, config: &ClusterConfig) {
+        if let Some(shared) = &self.mongo {
+            shared.set_limits(config);
+        }
+        if let Some(shared) = &self.http {
+            shared.set_limits(config);
+        }
     }
 
     /// Its endpoints, and the members of its replica set that only their fellows name.
@@ -114,7 +172,7 @@ impl Cluster {
 
 impl Endpoint {
     /// An endpoint at a host and port. A host name has to be looked up before it can be used.
-    pub fn new(host: String, port: u16) -> Self {
+    pub fn new(host: String, port: u16, tls: Option<EndpointTls>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let literal = host.parse::<IpAddr>().ok();
         let name = match literal {
@@ -130,6 +188,7 @@ impl Endpoint {
             name,
             host,
             port,
+            tls,
             addresses: ArcSwap::from_pointee(known),
             active: AtomicUsize::new(0),
             busy: AtomicUsize::new(0),
@@ -196,10 +255,13 @@ mod tests {
             name: "c".into(),
             endpoints: hosts
                 .iter()
-                .map(|host| Arc::new(Endpoint::new((*host).into(), 1)))
+                .map(|host| Arc::new(Endpoint::new((*host).into(), 1, None)))
                 .collect(),
             connect_timeout: Duration::from_secs(1),
+            tls: None,
+            tls_tally: Arc::default(),
             mongo: None,
+            http: None,
         }
     }
 
@@ -224,9 +286,9 @@ mod tests {
     #[test]
     fn a_literal_address_needs_no_look_up() {
         assert_eq!(
-            *Endpoint::new("::1".into(), 27017).addresses(),
+            *Endpoint::new("::1".into(), 27017, None).addresses(),
             ["[::1]:27017".parse().unwrap()]
         );
-        assert!(Endpoint::new("mongo-1".into(), 27017).is_named());
+        assert!(Endpoint::new("mongo-1".into(), 27017, None).is_named());
     }
 }

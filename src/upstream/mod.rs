@@ -3,8 +3,9 @@
 mod cluster;
 mod connect;
 pub mod discovery;
+pub mod http;
 pub mod mongo;
 pub mod pool;
 
-pub use cluster::{Balance, Cluster, Endpoint, EndpointId, Occupied};
+pub use cluster::{Balance, Cluster, Endpoint, EndpointId, Occupied, SharedBy};
 pub use connect::{ConnectError, Connected, connect, dial};

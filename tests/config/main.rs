@@ -16,10 +16,11 @@ use clap::Parser as _;
 use insta::assert_snapshot;
 use narrows::cli::{Cli, Command};
 use narrows::config::{
-    AdminConfig, ClusterConfig, Config, ConfigError, Endpoint, ListenerConfig, LogConfig,
-    LogFormat, LogLevel, MongoAuth, MongoClusterConfig, MongoCompressor, MongoCredential,
-    MongoMechanism, MongoMode, MongoTopology, PasswordSource, PoolConfig, Protocol, StatsConfig,
-    StatsLimits, StatsdAddress, StatsdConfig, StatsdFlavor, load, parse, to_json,
+    AdminConfig, ClusterConfig, Config, ConfigError, Endpoint, HttpClusterConfig, HttpVersion,
+    ListenerConfig, LogConfig, LogFormat, LogLevel, MongoAuth, MongoClusterConfig, MongoCompressor,
+    MongoCredential, MongoMechanism, MongoMode, MongoTopology, PasswordSource, PoolConfig,
+    Protocol, StatsConfig, StatsLimits, StatsdAddress, StatsdConfig, StatsdFlavor, load, parse,
+    to_json,
 };
 use narrows::scram::Users;
 use narrows::secret::Secret;
@@ -27,6 +28,7 @@ use narrows::secret::Secret;
 mod collapse;
 mod random;
 mod schema;
+mod tls;
 
 /// Every key of the format, none at its default.
 const FULL: &str = "
@@ -41,6 +43,13 @@ listeners:
     cluster: orders
     idle_timeout: 5m
     max_connections: 1000
+    tls:
+      certificates:
+        - { certificate: tests/config/tls/certificate.pem, key: tests/config/tls/key.pem }
+      client_certificates: required
+      client_ca: tests/config/tls/ca.pem
+      min_version: '1.3'
+      alpn: [mongodb]
     mongo: { mode: collapse, auth: scram, users_file: tests/config/users, hello: poll }
   - name: legacy
     listen: 0.0.0.0:0
@@ -51,6 +60,12 @@ clusters:
   - name: orders
     endpoints: [10.0.0.1:27017, 'mongos-2.example.com:27017']
     connect_timeout: 1500ms
+    tls:
+      ca: tests/config/tls/ca.pem
+      server_name: shop.example
+      certificate: tests/config/tls/certificate.pem
+      key: tests/config/tls/key.pem
+      min_version: '1.3'
     pool:
       max_connections: 32
       min_idle: 4
@@ -76,10 +91,11 @@ clusters:
   - name: legacy
     endpoints:
       - '[::1]:5432'
+    tls: { verify: false }
 stats:
   enabled: false
   interval: 10s
-  limits: { commands: 1, collections: 2, call_sites: 3, applications: 4, error_codes: 5, drivers: 6 }
+  limits: { commands: 1, collections: 2, call_sites: 3, applications: 4, error_codes: 5, drivers: 6, callers: 7, grpc_methods: 8, status_codes: 9 }
   statsd: { address: 'unix:///run/statsd.sock', prefix: shop.proxy, flavor: datadog }
 ";
 
@@ -92,6 +108,9 @@ clusters:
 ";
 
 fn full() -> Config {
+    // What is in it has tests of its own.
+    let parsed = parse("narrows.yaml", FULL).unwrap();
+    let (listener_tls, cluster_tls) = (&parsed.listeners[0].tls, &parsed.clusters[0].tls);
     let endpoint = |host: &str, port| Endpoint {
         host: host.to_owned(),
         port,
@@ -111,24 +130,28 @@ fn full() -> Config {
                 name: "orders".to_owned(),
                 listen: "127.0.0.1:27117".parse().unwrap(),
                 protocol: Protocol::Mongo(MongoMode::Collapse),
-                cluster: "orders".to_owned(),
+                clusters: vec!["orders".to_owned()],
                 idle_timeout: Some(Duration::from_secs(300)),
                 max_connections: Some(1000),
+                tls: listener_tls.clone(),
                 mongo_auth: MongoAuth::Scram {
                     users_file: PathBuf::from("tests/config/users"),
                     users: Arc::new(Users::load(Path::new("tests/config/users")).unwrap()),
                 },
                 mongo_streams_hello: false,
+                http: None,
             },
             ListenerConfig {
                 name: "legacy".to_owned(),
                 listen: "0.0.0.0:0".parse().unwrap(),
                 protocol: Protocol::Tcp,
-                cluster: "legacy".to_owned(),
+                clusters: vec!["legacy".to_owned()],
                 idle_timeout: None,
                 max_connections: None,
+                tls: None,
                 mongo_auth: MongoAuth::None,
                 mongo_streams_hello: true,
+                http: None,
             },
         ],
         clusters: vec![
@@ -138,6 +161,7 @@ fn full() -> Config {
                     endpoint("10.0.0.1", 27017),
                     endpoint("mongos-2.example.com", 27017),
                 ],
+                tls: cluster_tls.clone(),
                 connect_timeout: Duration::from_millis(1500),
                 pool: PoolConfig {
                     max_connections: 32,
@@ -150,13 +174,16 @@ fn full() -> Config {
                     max_long_waits: 6,
                 },
                 mongo: full_mongo(),
+                http: default_http(),
             },
             ClusterConfig {
                 name: "legacy".to_owned(),
                 endpoints: vec![endpoint("::1", 5432)],
+                tls: parsed.clusters[1].tls.clone(),
                 connect_timeout: Duration::from_secs(5),
                 pool: default_pool(),
                 mongo: default_mongo(),
+                http: default_http(),
             },
         ],
         stats: StatsConfig {
@@ -169,6 +196,9 @@ fn full() -> Config {
                 applications: 4,
                 error_codes: 5,
                 drivers: 6,
+                callers: 7,
+                grpc_methods: 8,
+                status_codes: 9,
             },
             statsd: Some(StatsdConfig {
                 address: StatsdAddress::Unix(PathBuf::from("/run/statsd.sock")),
@@ -228,6 +258,13 @@ fn default_mongo() -> MongoClusterConfig {
         credentials: Vec::new(),
         cursor_timeout: Duration::from_secs(660),
         transaction_timeout: Duration::from_secs(120),
+    }
+}
+
+fn default_http() -> HttpClusterConfig {
+    HttpClusterConfig {
+        version: HttpVersion::Http1,
+        max_streams: 100,
     }
 }
 
@@ -393,7 +430,7 @@ drain_timeout: 10 minutes
 log: { format: jsno, level: verbose }
 listeners:
   - { name: a.b, listen: 127.0.0.1, protocol: mongodb, cluster: a }
-  - { name: '', listen: '::1:80', protocol: http, cluster: a }
+  - { name: '', listen: '::1:80', protocol: htpp, cluster: a }
   - { name: c, listen: 127.0.0.1:70000, protocol: redis, cluster: a, max_connections: 2000000 }
   - { name: d, listen: 127.0.0.1:4, protocol: mongo, cluster: a, mongo: { mode: colapse } }
   - { name: e, listen: 127.0.0.1:5, protocol: tcp, cluster: a, mongo: { mode: tap }, idle_timeout: 9000h }

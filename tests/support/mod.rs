@@ -13,10 +13,13 @@
 
 pub mod collapse;
 pub mod commands;
+pub mod frames;
+pub mod http;
 pub mod mongo;
 pub mod mongod;
 pub mod peer;
 pub mod proxy;
+pub mod recorder;
 pub mod replica_set;
 pub mod stats;
 pub mod statsd;

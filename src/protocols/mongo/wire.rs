@@ -6,7 +6,8 @@ use std::io;
 use bson::raw::{RawDocument, RawDocumentBuf};
 use narrows_parsers::mongo::{Header, Opcode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+
+use crate::stream::Stream;
 
 /// Bytes of the header that starts every message.
 pub const HEADER_BYTES: usize = 16;
@@ -116,11 +117,12 @@ pub enum CallError {
 /// # Errors
 /// When the connection fails, or what comes back is no reply to it. The connection is of no use then.
 pub async fn call(
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     request_id: i32,
     command: &RawDocument,
 ) -> Result<RawDocumentBuf, CallError> {
     stream.write_all(&op_msg(request_id, 0, command)).await?;
+    stream.flush().await?;
     let mut head = [0; HEADER_BYTES];
     stream.read_exact(&mut head).await?;
     let header = Header::read(&head).ok_or(CallError::Unexpected("no message header came"))?;

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bson::raw::{RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, cstr};
 use bson::rawdoc;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::super::cluster::Endpoint;
@@ -16,6 +15,7 @@ use super::super::connect::dial;
 use crate::config::{MongoCompressor, MongoCredential};
 use crate::protocols::mongo::wire::{CallError, call};
 use crate::scram::{KeyCache, MECHANISMS, Mechanism, ScramClient, ScramError};
+use crate::stream::Stream;
 
 use documents::{
     Hello, client, conversation, is_done, name_of, payload, refusal, sasl_continue, sasl_start,
@@ -63,7 +63,7 @@ pub struct OpenOptions<'a> {
 #[derive(Debug)]
 pub struct Opened {
     /// The connection, with nothing unread.
-    pub stream: TcpStream,
+    pub stream: Stream,
     /// The newest wire version that the server speaks.
     pub max_wire: i32,
     /// The compressor that both sides have, if any.
@@ -94,7 +94,7 @@ async fn connect_and_log_in(
     options: &OpenOptions<'_>,
     step: &mut Step,
 ) -> Result<Opened, OpenError> {
-    let stream = dial(endpoint).await.map_err(OpenError::Connect)?;
+    let stream = dial(endpoint, None).await.map_err(OpenError::Connect)?;
     let mut fresh = Fresh {
         endpoint,
         stream,
@@ -142,7 +142,7 @@ impl Login {
 /// A connection that is not ready yet.
 struct Fresh<'a> {
     endpoint: &'a Endpoint,
-    stream: TcpStream,
+    stream: Stream,
     step: Step,
     last_request: i32,
 }

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bson::raw::RawDocument;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, sleep_until, timeout};
@@ -23,6 +22,7 @@ use super::hello::{self, Answer};
 use super::state::{Change, State};
 use crate::protocols::mongo::wire::{CallError, call};
 use crate::stats::{Cluster as ClusterStat, ClusterEndpoint, Scope, Shard};
+use crate::stream::Stream;
 use crate::upstream::cluster::{Endpoint, EndpointId};
 use crate::upstream::connect::{self, ConnectError};
 use crate::upstream::discovery;
@@ -323,17 +323,17 @@ impl Monitor {
         self.group.take(self.endpoint.id, Ok(answer), round_trip);
     }
 
-    async fn open(&self) -> Result<TcpStream, ConnectError> {
+    async fn open(&self) -> Result<Stream, ConnectError> {
         if self.endpoint.is_named() && self.endpoint.addresses().is_empty() {
             discovery::look_up(&self.group.servers.cluster, &self.endpoint).await;
         }
-        connect::dial(&self.endpoint).await
+        connect::dial(&self.endpoint, None).await
     }
 }
 
 /// A connection that only hellos pass over.
 struct Line {
-    stream: TcpStream,
+    stream: Stream,
     last_id: i32,
 }
 
@@ -378,6 +378,7 @@ fn reason(error: ConnectError) -> String {
     match error {
         ConnectError::NoAddress(_) => "no address is known for this name".into(),
         ConnectError::Refused { source, .. } => source.to_string(),
+        ConnectError::Tls { failure, .. } => format!("TLS: {failure}"),
         ConnectError::TimedOut(_) => "no connection in time".into(),
     }
 }

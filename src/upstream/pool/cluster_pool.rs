@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::time::timeout_at;
-
+use super::alarm::Alarm;
 use super::connection::Connection;
 use super::keys::Key;
 use super::lanes::{Change, Lanes};
@@ -17,7 +16,7 @@ use super::stats::{Ended, PoolStats, between};
 use super::tickets::NOBODY;
 use super::waiting::{Served, State};
 use super::{CheckoutError, Lease};
-use crate::stats::{Pool, Shard};
+use crate::stats::Shard;
 use crate::upstream::{Endpoint, EndpointId};
 
 /// A cluster's pool, as one worker uses it.
@@ -25,6 +24,7 @@ pub struct ClusterPool {
     shared: Arc<SharedPool>,
     pub(super) member: Arc<Member>,
     pub(super) stats: PoolStats,
+    pub(super) alarm: Alarm,
     state: RefCell<Lanes>,
 }
 
@@ -46,6 +46,7 @@ impl ClusterPool {
             stats: PoolStats::new(shard, shared.name()),
             member: shared.join(Box::new(post)),
             shared: Arc::clone(shared),
+            alarm: Alarm::default(),
             state: RefCell::new(Lanes::new()),
         })
     }
@@ -95,25 +96,12 @@ impl ClusterPool {
         }
         let place = Place {
             pool: self,
-            place: self.enqueue(endpoint, credential, now)?,
+            place: self.enqueue(endpoint, credential, now, deadline)?,
         };
-        match timeout_at(deadline, place.served()).await {
-            Ok(Ok((lane, served))) => {
-                let waited = between(now, served.at);
-                self.stats.lent(waited, served.reused);
-                let (connection, reused) = (served.connection, served.reused);
-                Ok(Lease::new(self, connection, lane, served.at, reused))
-            }
-            Ok(Err(error)) => Err(error),
-            Err(_) => {
-                self.stats.inc(Pool::WAIT_TIMEOUT);
-                Err(CheckoutError::TimedOut {
-                    cluster: Arc::clone(self.shared.name()),
-                    waited: now.elapsed(),
-                    limit: self.shared.max_connections(),
-                })
-            }
-        }
+        let (lane, served) = place.served().await?;
+        self.stats.lent(between(now, served.at), served.reused);
+        let (connection, reused) = (served.connection, served.reused);
+        Ok(Lease::new(self, connection, lane, served.at, reused))
     }
 
     /// Keeps no connection from now on: idle ones are closed, lent ones when they come back. Whoever
@@ -177,7 +165,7 @@ impl ClusterPool {
     /// An idle connection that is as it should be. Others are closed.
     pub(super) fn pop_idle(self: &Rc<Self>, state: &mut Lanes, lane: usize) -> Option<Connection> {
         loop {
-            let connection = state.lanes.get_mut(lane)?.idle.pop_back()?;
+            let mut connection = state.lanes.get_mut(lane)?.idle.pop_back()?;
             self.count(state, lane, Change::Idle(-1));
             let Some(fault) = connection.fault() else {
                 return Some(connection);

@@ -5,18 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpStream;
-
 use super::keys::KeyState;
 use super::opening::Opened;
 use super::reason::CloseReason;
 use super::shared::Permit;
 use crate::config::MongoCompressor;
+use crate::stream::{Detached, Stream};
 use crate::upstream::Occupied;
 
 /// A connection of the pool, on the worker whose event queue its socket is in.
 pub(super) struct Connection {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     // Behind the socket: a permit is given back only when the socket is closed.
     pub(super) facts: Box<Facts>,
 }
@@ -42,7 +41,7 @@ pub(super) struct Facts {
 
 /// A connection between two workers: out of the one's event queue, not yet in the other's.
 pub(super) struct Parcel {
-    stream: std::net::TcpStream,
+    stream: Detached,
     facts: Box<Facts>,
 }
 
@@ -80,7 +79,7 @@ impl Connection {
 
     /// Why the connection must not be lent, if so. Costs a system call only when the event queue
     /// has reported something since the last read: tokio remembers what it has seen.
-    pub(super) fn fault(&self) -> Option<CloseReason> {
+    pub(super) fn fault(&mut self) -> Option<CloseReason> {
         if let Some(retired) = self.facts.key.retired(self.facts.generation) {
             return Some(retired);
         }
@@ -100,14 +99,15 @@ impl Connection {
     }
 
     /// Closes the socket; its permit may be used for another one from now on.
-    pub(super) fn close(self) -> Permit {
+    pub(super) fn close(mut self) -> Permit {
+        self.stream.announce_end();
         drop(self.stream);
         self.facts.permit
     }
 
     /// Takes the socket out of this worker's event queue. What is left after a failure is the permit.
     pub(super) fn pack(self) -> Result<Parcel, (io::Error, Permit)> {
-        match self.stream.into_std() {
+        match self.stream.detach() {
             Ok(stream) => Ok(Parcel {
                 stream,
                 facts: self.facts,
@@ -120,7 +120,7 @@ impl Connection {
 impl Parcel {
     /// Puts the socket into this worker's event queue. What is left after a failure is the permit.
     pub(super) fn unpack(self) -> Result<Connection, (io::Error, Permit)> {
-        match TcpStream::from_std(self.stream) {
+        match self.stream.attach() {
             Ok(stream) => Ok(Connection {
                 stream,
                 facts: self.facts,

@@ -21,6 +21,7 @@ impl ClusterPool {
         endpoint: &Arc<Endpoint>,
         credential: u16,
         now: Instant,
+        deadline: tokio::time::Instant,
     ) -> Result<usize, CheckoutError> {
         let shared = self.shared();
         let mut state = self.state();
@@ -53,10 +54,11 @@ impl ClusterPool {
         let generation = at.key.generation();
         let place = state
             .waiters
-            .push(&mut at.waiters, lane, ticket, now, generation);
+            .push(&mut at.waiters, lane, ticket, now, deadline, generation);
         self.count(state, lane, Change::Waiting(1));
         state.show_first(lane, shared);
         state.publish(lane, &self.member);
+        self.send_away_at(deadline);
         self.look_for_free(state);
         Ok(place)
     }
@@ -198,7 +200,8 @@ impl ClusterPool {
         false
     }
 
-    pub(super) fn retired(&self, endpoint: &str) -> CheckoutError {
+    /// The error of whoever wants a connection to an endpoint that is not used any more.
+    pub(in crate::upstream) fn retired(&self, endpoint: &str) -> CheckoutError {
         CheckoutError::Retired {
             cluster: Arc::clone(self.shared().name()),
             endpoint: endpoint.into(),

@@ -171,12 +171,14 @@ impl ClusterPool {
 
     fn give_place(&self, state: &mut Lanes, to: &Arc<Member>, key: Key) -> Option<()> {
         let ticket = to.first.get().filter(|_| !self.shared().is_paused())?;
-        if state.idle == 0 || self.shared().has_permit() {
+        // One of the key itself is not closed, but sent: whoever is told that there is nothing asks for it.
+        let own = state.find(key);
+        if state.least_used(own).is_none() || self.shared().has_permit() {
             return None;
         }
         let connecting = self.shared().begin_connecting()?;
         let evicted = match to.first.claim(ticket) {
-            true => self.evict(state, None, connecting),
+            true => self.evict(state, own, connecting),
             false => Err(connecting),
         };
         match evicted {

@@ -224,7 +224,15 @@ impl Lanes {
     }
 
     /// Publishes who is in need in a lane, and on this worker, if that has changed.
+    ///
+    /// The worker's ticket is withdrawn while its lane's changes: whoever sees a worker's ticket and not the same one in a lane of
+    /// some key knows that it is for another key, or can't claim it any more.
     pub(super) fn publish(&mut self, place: usize, member: &Member) {
+        let needs_permit = self.needs_permit();
+        let changed = needs_permit != self.published;
+        if changed {
+            member.first.publish(NOBODY);
+        }
         let first = self
             .lanes
             .get(place)
@@ -236,17 +244,14 @@ impl Lanes {
             lane.published = first;
             lane.share.first.publish(first);
         }
-        let first = self.needs_permit();
-        if first != self.published {
-            self.published = first;
-            member
-                .first
-                .publish(first.map_or(NOBODY, |(ticket, _)| ticket));
+        if changed {
+            self.show_need(needs_permit, member);
         }
     }
 
     /// Publishes who is in need anywhere, even if another worker has claimed it.
     pub(super) fn publish_again(&mut self, member: &Member) {
+        member.first.publish(NOBODY);
         let places: Vec<usize> = self.lanes.iter().map(|(place, _)| place).collect();
         for place in places {
             let first = self
@@ -258,9 +263,13 @@ impl Lanes {
                 lane.share.first.publish(lane.published);
             }
         }
-        self.published = self.needs_permit();
-        let first = self.published.map_or(NOBODY, |(ticket, _)| ticket);
-        member.first.publish(first);
+        self.show_need(self.needs_permit(), member);
+    }
+
+    fn show_need(&mut self, needs_permit: Option<(u64, usize)>, member: &Member) {
+        self.published = needs_permit;
+        let ticket = needs_permit.map_or(NOBODY, |(ticket, _)| ticket);
+        member.first.publish(ticket);
     }
 
     /// Ends this worker's part in every key.

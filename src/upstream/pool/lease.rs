@@ -4,13 +4,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::net::TcpStream;
-
 use super::ClusterPool;
 use super::connection::Connection;
 use super::reason::CloseReason;
 use super::stats::Ended;
 use crate::config::MongoCompressor;
+use crate::stream::Stream;
 use crate::upstream::Endpoint;
 
 /// A connection that is lent. Only [`Self::checkin`] puts it back; a lease that is dropped closes
@@ -56,8 +55,8 @@ impl Lease {
         }
     }
 
-    /// The socket, between two messages when it is lent.
-    pub fn stream(&mut self) -> &mut TcpStream {
+    /// The connection itself, between two messages when it is lent.
+    pub fn stream(&mut self) -> &mut Stream {
         &mut self.connection.stream
     }
 

@@ -58,6 +58,7 @@
 //! if it came back. An opening goes on without its waiter. A lease that is dropped closes its
 //! connection. Permits, counts and places are guards, so that none outlives what it stands for.
 
+mod alarm;
 mod attempt;
 mod cluster_pool;
 mod connection;

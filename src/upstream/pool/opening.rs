@@ -7,9 +7,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpStream;
-
 use crate::config::MongoCompressor;
+use crate::stream::Stream;
 use crate::upstream::Endpoint;
 
 /// After a failure an endpoint is left alone this long, and twice as long after each further one:
@@ -32,8 +31,8 @@ pub trait Opener: Send + Sync {
 
 /// A connection that is ready for operations.
 pub struct Opened {
-    /// The socket, between two messages.
-    pub stream: TcpStream,
+    /// The connection, between two messages.
+    pub stream: Stream,
     /// How long the dial alone took, without greeting and login.
     pub dialled_in: Duration,
     /// The server's `maxWireVersion`; 0 where there is no such thing.

@@ -100,12 +100,27 @@ impl ClusterPool {
         }
         // A connection that was only just opened serves somebody first: or two keys could go on
         // opening connections in turn that the other one closes.
-        let unserved = match self.first_in_need(state, limit).filter(|_| reused) {
+        let first = self.first_in_need(state, limit).filter(|_| reused);
+        let unserved = match first.filter(|first| !self.needs_key_of(state, first, lane)) {
             Some(first) => self.make_way(state, lane, connection, first),
             None => Some(connection),
         };
         if let Some(connection) = unserved {
             self.give(state, lane, connection, reused, now);
+        }
+    }
+
+    /// True for whoever waits for a connection of this lane's key. Closing one of them in order to open another would serve nobody: one
+    /// is on its way already, or the one that is free can be sent.
+    fn needs_key_of(&self, state: &Lanes, first: &First, lane: usize) -> bool {
+        match first {
+            First::Here(other) => *other == lane,
+            First::Elsewhere(member, ticket) => state.lanes.get(lane).is_some_and(|lane| {
+                let shares = lane.key.shares();
+                shares
+                    .iter()
+                    .any(|share| Arc::ptr_eq(&share.member, member) && share.first.is(*ticket))
+            }),
         }
     }
 
@@ -118,9 +133,6 @@ impl ClusterPool {
         connection: Connection,
         first: First,
     ) -> Option<Connection> {
-        if matches!(first, First::Here(other) if other == lane) {
-            return Some(connection);
-        }
         // Without a place among the openings it would be closed in vain.
         let Some(connecting) = self.shared().begin_connecting() else {
             return Some(connection);
@@ -155,7 +167,7 @@ impl ClusterPool {
         self: &Rc<Self>,
         state: &mut Lanes,
         lane: usize,
-        connection: Connection,
+        mut connection: Connection,
         reused: bool,
         now: Instant,
     ) {
@@ -216,18 +228,27 @@ impl ClusterPool {
     /// Something is idle here: whoever needs a permit may have its place.
     fn make_room_for_others(self: &Rc<Self>, state: &mut Lanes) {
         while !self.shared().has_permit() {
-            let (member, ticket) = match self.first_in_need(state, u64::MAX) {
-                None => return,
-                Some(First::Here(_)) => return self.look_for_free(state),
-                Some(First::Elsewhere(member, ticket)) => (member, ticket),
+            let Some(first) = self.first_in_need(state, u64::MAX) else {
+                return;
             };
+            let places = state.lanes.iter().map(|(place, _)| place);
+            let mut theirs = places.filter(|place| self.needs_key_of(state, &first, *place));
+            let theirs = theirs.next();
+            let (member, ticket) = match first {
+                First::Here(_) => return self.look_for_free(state),
+                First::Elsewhere(member, ticket) => (member, ticket),
+            };
+            // They look again when they have got what is on its way, and see what is idle here.
+            if state.least_used(theirs).is_none() {
+                return;
+            }
             // Whoever waits for a place among the openings is told when one is free.
             let Some(connecting) = self.shared().begin_connecting() else {
                 return;
             };
             let claimed = member.first.claim(ticket);
             let evicted = match claimed {
-                true => self.evict(state, None, connecting),
+                true => self.evict(state, theirs, connecting),
                 false => Err(connecting),
             };
             match evicted {
@@ -251,7 +272,7 @@ impl ClusterPool {
         self: &Rc<Self>,
         state: &mut Lanes,
         lane: usize,
-        connection: Connection,
+        mut connection: Connection,
         to: &Arc<Member>,
     ) {
         let answers = Some(connection.facts.key.key());

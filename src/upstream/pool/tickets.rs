@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// In place of a ticket: nobody waits.
 pub(super) const NOBODY: u64 = u64::MAX;
 
-/// In place of a ticket: something is on its way to the one who waited.
-const CLAIMED: u64 = u64::MAX - 1;
+/// Added to a ticket: something is on its way to the one who waits with it. Tickets are counted from 0, and never reach this bit.
+const CLAIMED: u64 = 1 << 63;
 
 /// Keeps what one worker writes out of the cache lines that others read: 128 bytes, since x86
 /// fetches lines in pairs.
@@ -33,11 +33,17 @@ impl Ticket {
         Some(self.0.0.load(Ordering::SeqCst)).filter(|ticket| *ticket < CLAIMED)
     }
 
+    /// True when it was this ticket that was published, claimed by now or not.
+    pub(super) fn is(&self, ticket: u64) -> bool {
+        let published = self.0.0.load(Ordering::SeqCst);
+        published != NOBODY && published & !CLAIMED == ticket
+    }
+
     /// Takes it upon the caller to send something for that ticket.
     pub(super) fn claim(&self, ticket: u64) -> bool {
         self.0
             .0
-            .compare_exchange(ticket, CLAIMED, Ordering::SeqCst, Ordering::SeqCst)
+            .compare_exchange(ticket, ticket | CLAIMED, Ordering::SeqCst, Ordering::SeqCst)
             .is_ok()
     }
 }
@@ -54,7 +60,10 @@ mod tests {
         assert_eq!(ticket.get(), Some(7));
         assert!(!ticket.claim(6) && ticket.claim(7) && !ticket.claim(7));
         assert_eq!(ticket.get(), None);
+        assert!(ticket.is(7) && !ticket.is(6));
         ticket.publish(7);
         assert!(ticket.claim(7));
+        ticket.publish(NOBODY);
+        assert!(!ticket.is(7) && !ticket.is(NOBODY & !CLAIMED));
     }
 }

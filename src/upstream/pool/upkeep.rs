@@ -37,7 +37,7 @@ impl ClusterPool {
             // Each is looked at once: from the front, and put back at the end.
             for _ in 0..count {
                 let idle = state.lanes.get_mut(place).map(|lane| &mut lane.idle);
-                let Some(connection) = idle.and_then(|idle| idle.pop_front()) else {
+                let Some(mut connection) = idle.and_then(|idle| idle.pop_front()) else {
                     break;
                 };
                 let old = connection.is_expired(now);

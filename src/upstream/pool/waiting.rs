@@ -5,6 +5,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use slab::Slab;
+use tokio::time::Instant as Deadline;
 
 use super::CheckoutError;
 use super::connection::Connection;
@@ -29,6 +30,8 @@ pub(super) struct Waiter {
     pub(super) ticket: u64,
     pub(super) lane: usize,
     pub(super) since: Instant,
+    /// It is sent away then.
+    pub(super) deadline: Deadline,
     /// The key's generation when it came: an endpoint that is retired sends older ones away.
     pub(super) generation: u64,
     pub(super) state: State,
@@ -78,12 +81,14 @@ impl Waiters {
         lane: usize,
         ticket: u64,
         since: Instant,
+        deadline: Deadline,
         generation: u64,
     ) -> usize {
         let place = self.slab.insert(Waiter {
             ticket,
             lane,
             since,
+            deadline,
             generation,
             state: State::Queued(None),
             before: list.last,
@@ -114,7 +119,11 @@ impl Waiters {
 
     /// Takes the first out of its list and says how it went.
     pub(super) fn settle_first(&mut self, list: &mut List, outcome: State) {
-        let place = list.first;
+        self.settle(list, list.first, outcome);
+    }
+
+    /// Takes one out of its list, wherever it stands, and says how it went.
+    pub(super) fn settle(&mut self, list: &mut List, place: usize, outcome: State) {
         self.unlink(list, place);
         let Some(waiter) = self.slab.get_mut(place) else {
             return;
@@ -139,6 +148,15 @@ impl Waiters {
             None => list.last = before,
         }
         list.len -= 1;
+    }
+
+    /// The places of all that are in a list.
+    pub(super) fn queued(&self) -> Vec<usize> {
+        let waiters = self.slab.iter();
+        waiters
+            .filter(|(_, waiter)| matches!(waiter.state, State::Queued(_)))
+            .map(|(place, _)| place)
+            .collect()
     }
 
     pub(super) fn get_mut(&mut self, place: usize) -> Option<&mut Waiter> {
@@ -169,14 +187,14 @@ mod tests {
 
     #[test]
     fn whoever_leaves_the_others_keep_their_order() {
-        let now = Instant::now();
+        let (now, late) = (Instant::now(), Deadline::now());
         for leaving in 0..4 {
             let mut waiters = Waiters::default();
             let mut other = List::new();
-            waiters.push(&mut other, 1, 100, now, 0);
+            waiters.push(&mut other, 1, 100, now, late, 0);
             let mut list = List::new();
             let places: Vec<_> = (0..4)
-                .map(|ticket| waiters.push(&mut list, 0, ticket, now, 0))
+                .map(|ticket| waiters.push(&mut list, 0, ticket, now, late, 0))
                 .collect();
             waiters.unlink(&mut list, places[leaving]);
             waiters.remove(places[leaving]);
@@ -184,7 +202,7 @@ mod tests {
             left.remove(leaving);
             assert_eq!(tickets(&waiters, &list), left);
             assert_eq!(list.len(), 3);
-            waiters.push(&mut list, 0, 9, now, 0);
+            waiters.push(&mut list, 0, 9, now, late, 0);
             left.push(9);
             assert_eq!(tickets(&waiters, &list), left);
             while let Some(first) = waiters.first(&list).map(|first| first.ticket) {

@@ -13,7 +13,6 @@ use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::rawdoc;
 use narrows_parsers::mongo::{Compressor, inflate_message};
 use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::incoming::Incoming;
@@ -26,6 +25,7 @@ use crate::listener::sessions::Verdict;
 use crate::protocols::mongo::compress::{WORTH_COMPRESSING_BYTES, compress};
 use crate::protocols::mongo::errors::Refusal;
 use crate::protocols::mongo::{rewrite, wire};
+use crate::stream::Stream;
 use crate::upstream::EndpointId;
 use crate::upstream::pool::{CloseReason as PoolClose, Lease};
 
@@ -238,7 +238,7 @@ impl Session<'_> {
                     Err(end) => break end.into(),
                 }
             };
-            if !rest.is_empty()
+            if (!rest.is_empty() || self.client.needs_flush())
                 && let Err(end) = self.write_to_client(&rest).await
             {
                 break end.into();
@@ -259,7 +259,7 @@ impl Session<'_> {
     /// Reads into the worker's scratch buffer; nothing else runs between that and the use of it. A client that leaves is noticed.
     fn poll_reply(
         &mut self,
-        upstream: &mut TcpStream,
+        upstream: &mut Stream,
         cx: &mut Context<'_>,
     ) -> Poll<Result<usize, Went>> {
         let read = {
@@ -376,7 +376,8 @@ impl Session<'_> {
     /// Writes what the client takes at once; how much that was.
     fn try_write_to_client(&mut self, bytes: &[u8]) -> Result<usize, End> {
         let mut written = 0;
-        while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+        while written < bytes.len() || self.client.needs_flush() {
+            let rest = bytes.get(written..).unwrap_or_default();
             match self.client.try_write(rest) {
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -394,7 +395,7 @@ impl Session<'_> {
         loop {
             let written = self.try_write_to_client(rest)?;
             rest = rest.get(written..).unwrap_or_default();
-            if rest.is_empty() {
+            if rest.is_empty() && !self.client.needs_flush() {
                 return Ok(());
             }
             match timeout(CLIENT_STALL, self.client.writable()).await {
@@ -408,7 +409,8 @@ impl Session<'_> {
 
 async fn write_upstream(lease: &mut Lease, bytes: &[u8]) -> Result<(), Went> {
     let mut written = 0;
-    while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+    while written < bytes.len() || lease.stream().needs_flush() {
+        let rest = bytes.get(written..).unwrap_or_default();
         match lease.stream().try_write(rest) {
             Ok(count) => written += count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -455,7 +457,7 @@ fn end_lease(mut lease: Lease, went: &Went) {
 }
 
 /// Closes our side, and reads to the end of the other.
-async fn server_ends(stream: &mut TcpStream) -> io::Result<()> {
+async fn server_ends(stream: &mut Stream) -> io::Result<()> {
     stream.shutdown().await?;
     tokio::io::copy(stream, &mut tokio::io::sink()).await?;
     Ok(())

@@ -10,7 +10,6 @@
 
 mod exchange;
 mod hello;
-mod inbox;
 mod incoming;
 mod kill;
 mod login;
@@ -26,7 +25,6 @@ use std::time::Instant;
 
 use bson::raw::RawDocument;
 use narrows_parsers::mongo::{Compressor, ReplyDecoder, RequestDecoder, Step};
-use tokio::net::TcpStream;
 
 use super::MongoListener;
 use super::errors::Refusal;
@@ -37,12 +35,12 @@ use super::wire;
 use crate::config::{ListenerConfig, MongoAuth};
 use crate::exchange::{CloseReason, Outcome};
 use crate::listener::sessions::SessionHandle;
+use crate::protocols::inbox::{Buffers, Inbox, MAX_HELD_BYTES};
 use crate::protocols::relay::Scratch;
+use crate::stream::Stream;
 use crate::upstream::Cluster;
 use crate::upstream::mongo::{Servers, SharedMongo};
 use crate::upstream::pool::ClusterPool;
-pub use inbox::Buffers;
-use inbox::Inbox;
 use login::{Auth, Identity};
 use operation::{Operation, Routed, Who};
 
@@ -69,7 +67,7 @@ pub struct CollapseListener {
 /// One client connection.
 pub struct Session<'a> {
     listener: Rc<CollapseListener>,
-    client: TcpStream,
+    client: Stream,
     handle: &'a SessionHandle,
     scratch: Scratch,
     inbox: Inbox,
@@ -173,7 +171,7 @@ impl<'a> Session<'a> {
     /// A session with a client that has just connected.
     pub fn new(
         listener: Rc<CollapseListener>,
-        client: TcpStream,
+        client: Stream,
         handle: &'a SessionHandle,
         scratch: Scratch,
     ) -> Self {
@@ -181,7 +179,7 @@ impl<'a> Session<'a> {
             inbox: Inbox::new(Rc::clone(&listener.buffers)),
             pairs: Pairs::new(Rc::clone(&listener.mongo)),
             identity: listener.auth.stranger(),
-            peer: client.peer_addr().ok(),
+            peer: client.tcp().peer_addr().ok(),
             listener,
             client,
             handle,
@@ -212,6 +210,7 @@ impl<'a> Session<'a> {
             }
             self.finish(&operation);
         };
+        self.client.announce_end();
         let cut = self.pairs.len();
         self.pairs.cut(match end.reason {
             CloseReason::UpstreamReset => Outcome::UpstreamGone,
@@ -229,7 +228,7 @@ impl<'a> Session<'a> {
     /// decide: who answers, and has it answered.
     async fn serve(&mut self, operation: &mut Operation) -> Result<(), End> {
         if std::mem::take(&mut self.overflowed) {
-            let limit = inbox::MAX_HELD_BYTES;
+            let limit = MAX_HELD_BYTES;
             return self.refuse(operation, Refusal::TooMuchHeld { limit }).await;
         }
         match operation.who {

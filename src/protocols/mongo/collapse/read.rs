@@ -1,19 +1,20 @@
 //! accept → decode: the next request of a client, as it comes.
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use narrows_parsers::mongo::{RequestDecoder, Step, inflate_message};
 use tokio::io::{AsyncRead as _, ReadBuf};
-use tokio::net::TcpStream;
 
-use super::inbox::Inbox;
 use super::operation::{Operation, Who};
 use super::{End, Session};
 use crate::exchange::CloseReason;
 use crate::listener::sessions::Verdict;
+use crate::protocols::inbox::Inbox;
 use crate::protocols::relay::Scratch;
+use crate::stream::Stream;
 
 /// A request that is larger is passed on as it comes, when nothing speaks against it: as much as is read at once in tap mode.
 const STREAM_BYTES: usize = 64 * 1024;
@@ -186,14 +187,18 @@ impl Session<'_> {
 /// The worker's scratch buffer has room for more than what has come: tokio then knows that there is no more, and asks the system no
 /// second time.
 fn poll_read(
-    client: &mut TcpStream,
+    client: &mut Stream,
     scratch: &Scratch,
     inbox: &mut Inbox,
     cx: &mut Context<'_>,
 ) -> Poll<Result<usize, End>> {
     let mut scratch = scratch.borrow_mut();
     let mut read = ReadBuf::new(&mut scratch);
-    ready!(Pin::new(client).poll_read(cx, &mut read)).map_err(|_| End::CLIENT_RESET)?;
+    match ready!(Pin::new(client).poll_read(cx, &mut read)) {
+        // Between messages, whose length is known, an end of TLS without notice tells no less.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+        read => read.map_err(|_| End::CLIENT_RESET)?,
+    }
     match read.filled() {
         [] => Poll::Ready(Err(End::CLIENT_FINISHED)),
         bytes => {

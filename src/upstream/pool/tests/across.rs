@@ -154,6 +154,44 @@ fn an_idle_connection_of_another_key_on_another_worker_gives_up_its_place() {
 }
 
 #[test]
+fn no_connection_is_closed_for_want_of_one_of_the_same_key() {
+    const CLIENTS: usize = 40;
+    const OPERATIONS: usize = 100;
+    on_worker(async {
+        let (server, mut cluster, [one, other]) = start(config(3));
+        let mut ended = Vec::new();
+        for worker in [&one, &other] {
+            for _ in 0..CLIENTS {
+                let endpoint = Arc::clone(&server.endpoint);
+                ended.push(worker.spawn(move |pool: Rc<ClusterPool>| async move {
+                    for _ in 0..OPERATIONS {
+                        let now = Instant::now();
+                        let lease = pool.checkout(&endpoint, 0, now, deadline(LONG));
+                        let mut lease = lease.await.expect("a connection");
+                        echo(&mut lease, b'h').await.expect("an echo");
+                        lease.checkin(Instant::now());
+                        // Thinks as long as others need to get ahead.
+                        tokio::task::yield_now().await;
+                    }
+                }));
+            }
+        }
+        for ended in ended {
+            ended.await.unwrap();
+        }
+        assert!(
+            cluster.stat("pool.taken_over").await > 0,
+            "both shared them"
+        );
+        assert_eq!(cluster.stat("pool.evicted").await, 0);
+        assert_eq!(cluster.dialler.tried.load(Ordering::SeqCst), 3);
+        cluster.assert_quiet();
+        one.join();
+        other.join();
+    });
+}
+
+#[test]
 fn who_has_waited_longer_elsewhere_is_overtaken_for_two_rounds_at_most() {
     on_worker(async {
         let (server, cluster, [one, other]) = start(config(1));

@@ -49,12 +49,12 @@ fn a_connection_that_came_back_is_lent_again_the_last_one_first() {
         assert!(!first.is_reused() && first.max_wire() == 17);
         echo(&mut first, b'a').await.unwrap();
         echo(&mut second, b'b').await.unwrap();
-        let address = second.stream().local_addr().unwrap();
+        let address = second.stream().tcp().local_addr().unwrap();
         first.checkin(Instant::now());
         second.checkin(Instant::now());
         let mut again = pool.try_checkout(server.endpoint.id, 0, now).unwrap();
         assert!(again.is_reused());
-        assert_eq!(again.stream().local_addr().unwrap(), address);
+        assert_eq!(again.stream().tcp().local_addr().unwrap(), address);
         assert!(pool.try_checkout(server.endpoint.id, 1, now).is_none());
         again.checkin(Instant::now());
         assert_eq!(server.state.accepted.load(Ordering::SeqCst), 2);

@@ -248,7 +248,7 @@ async fn client(pool: Rc<ClusterPool>, round: Arc<Round>, mut random: Random, op
 
 /// One operation on a lease that nobody else may have.
 async fn operation(mut lease: Lease, round: &Round, random: &mut Random, wrong: bool) {
-    let socket = lease.stream().as_raw_fd();
+    let socket = lease.stream().tcp().as_raw_fd();
     assert!(round.in_use.lock().unwrap().insert(socket), "lent twice");
     let byte = b'a' + random.below(8) as u8;
     if random.percent(30) {

@@ -25,6 +25,9 @@ pub(super) const LIMITS: StatsLimits = StatsLimits {
     applications: 10,
     error_codes: 10,
     drivers: 10,
+    callers: 10,
+    grpc_methods: 10,
+    status_codes: 10,
 };
 
 /// Longer than anything a test waits for when all is well.
@@ -202,7 +205,11 @@ impl Drop for Server {
 }
 
 pub(super) fn endpoint(address: SocketAddr) -> Arc<Endpoint> {
-    Arc::new(Endpoint::new(address.ip().to_string(), address.port()))
+    Arc::new(Endpoint::new(
+        address.ip().to_string(),
+        address.port(),
+        None,
+    ))
 }
 
 /// Dials. What goes wrong is set by the test.
@@ -244,7 +251,7 @@ impl Opener for Arc<Dialler> {
             crate::socket::prepare(&stream).unwrap();
             dialler.passed.fetch_add(1, Ordering::SeqCst);
             Ok(Opened {
-                stream,
+                stream: stream.into(),
                 dialled_in: begun.elapsed(),
                 max_wire: 17,
                 compressor: None,

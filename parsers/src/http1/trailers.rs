@@ -1,0 +1,39 @@
+//! Which fields may stand in a trailer section.
+
+use super::names::Known;
+
+/// Names that mean something else, or something dangerous, when they come behind the body: framing, routing, authentication, what the
+/// body is, and what a proxy in front has said of the client (RFC 9110 section 6.5.1).
+const FORBIDDEN: [&[u8]; 23] = [
+    b"age",
+    b"authorization",
+    b"cache-control",
+    b"content-encoding",
+    b"content-range",
+    b"cookie",
+    b"date",
+    b"expires",
+    b"forwarded",
+    b"location",
+    b"max-forwards",
+    b"pragma",
+    b"proxy-authenticate",
+    b"proxy-authorization",
+    b"range",
+    b"retry-after",
+    b"set-cookie",
+    b"vary",
+    b"via",
+    b"warning",
+    b"www-authenticate",
+    b"x-forwarded-host",
+    b"x-real-ip",
+];
+
+/// A field of that name may be merged into the message.
+pub(super) fn may_be_trailer(known: Known, name: &[u8]) -> bool {
+    known == Known::Other
+        && !FORBIDDEN
+            .iter()
+            .any(|forbidden| name.eq_ignore_ascii_case(forbidden))
+}
