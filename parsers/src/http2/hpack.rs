@@ -6,12 +6,13 @@
 mod huffman;
 mod integer;
 mod known;
+mod lengths;
 mod table;
 
 pub use known::Known;
 
 use super::limits::{
-    DEFAULT_TABLE_BYTES, FIELD_OVERHEAD, MAX_LIST_BYTES, MAX_TABLE_BYTES, MAX_FIELD_BYTES,
+    DEFAULT_TABLE_BYTES, FIELD_OVERHEAD, MAX_FIELD_BYTES, MAX_LIST_BYTES, MAX_TABLE_BYTES,
     RETAINED_BYTES,
 };
 use crate::Malformed;

@@ -1,44 +1,34 @@
 //! Huffman coded text (RFC 7541, section 5.2 and appendix B).
 
+use super::lengths::LENGTHS;
 use crate::Malformed;
-
-/// Bits of each symbol's code (RFC 7541, appendix B); the last one is the end of a string. The code is canonical: codes grow with their
-/// length, and among those of one length with the symbol, so that the lengths say everything.
-#[rustfmt::skip]
-const LENGTHS: [u8; 257] = [
-    13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 28,
-    6, 10, 10, 12, 13, 6, 8, 11, 10, 10, 8, 11, 8, 6, 6, 6, 5, 5, 5, 6, 6, 6, 6, 6, 6, 6, 7, 8, 15, 6, 12, 10,
-    13, 6, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 8, 7, 8, 13, 19, 13, 14, 6,
-    15, 5, 6, 5, 6, 5, 6, 6, 6, 5, 7, 7, 6, 6, 6, 5, 6, 7, 6, 5, 5, 6, 7, 7, 7, 7, 7, 15, 11, 14, 13, 28,
-    20, 22, 20, 20, 22, 22, 22, 23, 22, 23, 23, 23, 23, 23, 24, 23, 24, 24, 22, 23, 24, 23, 23, 23, 23, 21, 22, 23, 22, 23, 23, 24,
-    22, 21, 20, 22, 22, 23, 23, 21, 23, 22, 22, 24, 21, 22, 23, 23, 21, 21, 22, 21, 23, 22, 23, 23, 20, 22, 22, 22, 23, 22, 22, 23,
-    26, 26, 20, 19, 22, 23, 22, 25, 26, 26, 26, 27, 27, 26, 24, 25, 19, 21, 26, 27, 27, 26, 27, 24, 21, 21, 26, 26, 28, 27, 27, 27,
-    20, 24, 20, 21, 22, 21, 21, 23, 22, 22, 25, 25, 24, 24, 26, 23, 26, 27, 26, 26, 27, 27, 27, 27, 27, 28, 27, 27, 27, 27, 27, 26,
-    30,
-];
 
 /// Longest code, in bits.
 const MAX_BITS: usize = 30;
 
-/// Bits that are looked at first: those of every letter and digit.
-const FAST_BITS: usize = 8;
+/// Bits that are looked up at once: two of any letters and digits are in them, mostly.
+const FAST_BITS: usize = 11;
 
 static CODE: Code = Code::new();
 
 /// The code, ready for decoding.
 struct Code {
-    /// For each first eight bits, the symbol that they start with; of no length if its code is longer.
-    fast: [Symbol; 1 << FAST_BITS],
+    /// For each first bits, what they start with.
+    fast: [Start; 1 << FAST_BITS],
     /// The symbols in the order of their codes.
     symbols: [u16; LENGTHS.len()],
     /// For each length, the codes that have it.
     lengths: [Length; MAX_BITS + 1],
 }
 
+/// One or two symbols that bits start with.
 #[derive(Clone, Copy)]
-struct Symbol {
-    byte: u8,
-    bits: u8,
+struct Start {
+    symbols: [u8; 2],
+    /// Bits of the first one; 0 if its code is longer.
+    first: u8,
+    /// Bits of both, or of the first one if the second one's code is longer.
+    both: u8,
 }
 
 /// The codes of one length, written as the first bits of 32.
@@ -54,33 +44,44 @@ struct Length {
 /// Appends what `input` says. Takes room for the longest text that so many bytes can be.
 pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
     let start = out.len();
-    // No code is shorter than five bits.
-    let most = input.len() * 8 / 5;
-    out.resize(start + most, 0);
-    let mut room = out.get_mut(start..).unwrap_or_default().iter_mut();
+    // No code is shorter than five bits, and two symbols are written at a time.
+    out.resize(start + input.len() * 8 / 5 + 1, 0);
+    let mut text = Text {
+        room: out.get_mut(start..).unwrap_or_default(),
+        length: 0,
+    };
     let mut bits = Bits::default();
     let (words, tail) = input.as_chunks::<4>();
     for word in words {
         bits.add(u32::from_be_bytes(*word), 32);
         while bits.count >= 32 {
-            put(&mut room, bits.symbol()?);
+            bits.step(&mut text)?;
         }
     }
     for byte in tail {
         bits.add(u32::from(*byte) << 24, 8);
     }
-    while let Some(byte) = bits.symbol()? {
-        put(&mut room, Some(byte));
-    }
-    let left = room.len();
-    out.truncate(start + most - left);
-    bits.check_padding()
+    while bits.step(&mut text)? {}
+    bits.check_padding()?;
+    let length = text.length;
+    out.truncate(start + length);
+    Ok(())
 }
 
-#[inline(always)]
-fn put(room: &mut std::slice::IterMut<'_, u8>, byte: Option<u8>) {
-    if let (Some(byte), Some(slot)) = (byte, room.next()) {
-        *slot = byte;
+/// What has been decoded.
+struct Text<'t> {
+    room: &'t mut [u8],
+    length: usize,
+}
+
+impl Text<'_> {
+    /// Writes two symbols, of which the first `count` are meant.
+    #[inline(always)]
+    fn put(&mut self, symbols: [u8; 2], count: usize) {
+        if let Some(room) = self.room.get_mut(self.length..self.length + 2) {
+            room.copy_from_slice(&symbols);
+            self.length += count;
+        }
     }
 }
 
@@ -99,41 +100,41 @@ impl Bits {
         self.count += count;
     }
 
-    /// The next symbol, if all of its bits are there; with 32 bits they always are.
+    /// Decodes one or two symbols. False when there are not enough bits for one; 32 always are.
     #[inline(always)]
-    fn symbol(&mut self) -> Result<Option<u8>, Malformed> {
-        let first = self.bits >> (64 - FAST_BITS);
-        match CODE.fast.get(first as usize) {
-            Some(symbol) if symbol.bits > 0 => {
-                Ok(self.take(symbol.bits.into()).then_some(symbol.byte))
+    fn step(&mut self, text: &mut Text<'_>) -> Result<bool, Malformed> {
+        let next = (self.bits >> (64 - FAST_BITS)) as usize;
+        match CODE.fast.get(next) {
+            Some(start) if start.first > 0 => {
+                if self.take(start.both.into()) {
+                    text.put(start.symbols, 1 + usize::from(start.both > start.first));
+                    Ok(true)
+                } else {
+                    let is_there = self.take(start.first.into());
+                    text.put(start.symbols, usize::from(is_there));
+                    Ok(is_there)
+                }
             }
-            _ => self.long_symbol(),
+            _ => self.long_step(text),
         }
     }
 
-    /// The same for a symbol with a longer code.
+    /// The same for one symbol with a longer code.
     #[cold]
-    fn long_symbol(&mut self) -> Result<Option<u8>, Malformed> {
+    fn long_step(&mut self, text: &mut Text<'_>) -> Result<bool, Malformed> {
         let code = (self.bits >> 32) as u32;
         let mut longer = CODE.lengths.iter().skip(FAST_BITS + 1);
-        let length = longer.find(|length| code <= length.last);
-        let symbol = length.and_then(|length| {
-            let nth = (code - length.first) >> (32 - length.bits);
-            Some((
-                length.bits,
-                CODE.symbols.get((length.place + nth) as usize)?,
-            ))
-        });
-        let Some((bits, symbol)) = symbol else {
-            return Err(Malformed::HpackHuffman);
-        };
+        let (bits, symbol) = longer
+            .find(|length| code <= length.last)
+            .and_then(|length| Some((length.bits, length.symbol(code, &CODE.symbols)?)))
+            .ok_or(Malformed::HpackHuffman)?;
         if !self.take(bits) {
-            return Ok(None);
+            return Ok(false);
         }
         // The last symbol means the end of a string, and must not be in one.
-        u8::try_from(*symbol)
-            .map(Some)
-            .map_err(|_| Malformed::HpackHuffman)
+        let symbol = u8::try_from(symbol).map_err(|_| Malformed::HpackHuffman)?;
+        text.put([symbol, 0], 1);
+        Ok(true)
     }
 
     /// Uses bits, if so many are there.
@@ -173,24 +174,22 @@ impl Code {
         let mut next: u64 = 0;
         let mut bits = 1;
         while bits <= MAX_BITS {
-            let step = 1 << (32 - bits);
-            let first = next;
-            let first_place = place;
+            lengths[bits] = Length {
+                bits: bits as u32,
+                first: next as u32,
+                last: 0,
+                place: place as u32,
+            };
             let mut symbol = 0;
             while symbol < LENGTHS.len() {
                 if LENGTHS[symbol] as usize == bits {
                     symbols[place] = symbol as u16;
                     place += 1;
-                    next += step;
+                    next += 1 << (32 - bits);
                 }
                 symbol += 1;
             }
-            lengths[bits] = Length {
-                bits: bits as u32,
-                first: first as u32,
-                last: next.saturating_sub(1) as u32,
-                place: first_place as u32,
-            };
+            lengths[bits].last = next.saturating_sub(1) as u32;
             bits += 1;
         }
         assert!(next == 1 << 32, "the code is complete");
@@ -204,26 +203,82 @@ impl Code {
     const fn fast(
         symbols: &[u16; LENGTHS.len()],
         lengths: &[Length; MAX_BITS + 1],
-    ) -> [Symbol; 1 << FAST_BITS] {
-        let mut fast = [Symbol { byte: 0, bits: 0 }; 1 << FAST_BITS];
+    ) -> [Start; 1 << FAST_BITS] {
+        let mut fast = [Start {
+            symbols: [0; 2],
+            first: 0,
+            both: 0,
+        }; 1 << FAST_BITS];
         let mut index = 0;
         while index < fast.len() {
             let code = (index as u32) << (32 - FAST_BITS);
-            let mut bits = 1;
-            while bits <= FAST_BITS {
-                let length = lengths[bits];
-                if length.last > length.first && code <= length.last {
-                    let nth = (code - length.first) >> (32 - bits);
-                    fast[index] = Symbol {
-                        byte: symbols[(length.place + nth) as usize] as u8,
-                        bits: bits as u8,
-                    };
-                    break;
-                }
-                bits += 1;
-            }
+            let (first, bits) = short_symbol(code, FAST_BITS, symbols, lengths);
+            let (second, more) = short_symbol(code << bits, FAST_BITS - bits, symbols, lengths);
+            fast[index] = Start {
+                symbols: [first, second],
+                first: bits as u8,
+                both: (bits + more) as u8,
+            };
             index += 1;
         }
         fast
     }
+}
+
+/// The symbol that a code of at most `most` bits is, and its bits; none if it is longer.
+#[allow(clippy::indexing_slicing)] // evaluated by the compiler
+const fn short_symbol(
+    code: u32,
+    most: usize,
+    symbols: &[u16; LENGTHS.len()],
+    lengths: &[Length; MAX_BITS + 1],
+) -> (u8, usize) {
+    let mut bits = 1;
+    while bits <= most {
+        let length = lengths[bits];
+        // Codes of no symbol are none.
+        if length.last > length.first && code <= length.last {
+            let nth = (code - length.first) >> (32 - bits);
+            return (symbols[(length.place + nth) as usize] as u8, bits);
+        }
+        bits += 1;
+    }
+    (0, 0)
+}
+
+impl Length {
+    /// The symbol of a code of this length.
+    fn symbol(&self, code: u32, symbols: &[u16; LENGTHS.len()]) -> Option<u16> {
+        let nth = code.checked_sub(self.first)? >> (32 - self.bits);
+        symbols.get((self.place + nth) as usize).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Codes of RFC 7541, appendix B, one of each length that appears there at a group's edge.
+    #[test]
+    fn codes_of_the_appendix() {
+        let codes: [(u16, u32, u32); 8] = [
+            (b'0'.into(), 0x0, 5),
+            (b' '.into(), 0x14, 6),
+            (b'X'.into(), 0xfc, 8),
+            (b'!'.into(), 0x3f8, 10),
+            (b'<'.into(), 0x7ffc, 15),
+            (0xd0, 0x7fff2, 19),
+            (0xff, 0x3ffffee, 26),
+            (END, 0x3fff_ffff, 30),
+        ];
+        for (symbol, code, bits) in codes {
+            let length = CODE.lengths.get(bits as usize).unwrap();
+            assert_eq!(
+                length.symbol(code << (32 - bits), &CODE.symbols),
+                Some(symbol)
+            );
+        }
+    }
+
+    const END: u16 = 256;
 }

@@ -27,3 +27,35 @@ fn longer(bytes: &[u8], at: usize, prefix: usize) -> Result<(usize, usize), Stop
     }
     Err(Malformed::HpackInteger.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole<const PREFIX: u32>(bytes: &[u8]) -> Option<(usize, usize)> {
+        integer::<PREFIX>(bytes, 0).ok()
+    }
+
+    #[test]
+    fn c_1_examples() {
+        for mark in [0, 0b1010_0000] {
+            assert_eq!(whole::<5>(&[mark | 10]), Some((10, 1)));
+            assert_eq!(
+                whole::<5>(&[mark | 31, 0b1001_1010, 0b0000_1010]),
+                Some((1337, 3))
+            );
+        }
+        assert_eq!(whole::<8>(&[42]), Some((42, 1)));
+    }
+
+    #[test]
+    fn what_is_missing() {
+        for at in 0..3 {
+            let bytes = &[0, 31, 0x9a, 0x0a][..=at];
+            let Err(Stop::Needs(needed)) = integer::<5>(bytes, 1) else {
+                panic!("{at}")
+            };
+            assert_eq!(needed, at + 2);
+        }
+    }
+}
