@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{
-    AdminFile, ClusterFile, Config, ConfigError, Field, File, ListenerFile, MONGO_MODES, MongoFile,
-    MongoMode, PROTOCOLS, Place, PoolFile, Problem, ProtocolName, StatsFile, StatsdFile,
-    from_flags, load, quoted,
+    AdminFile, ClusterFile, Config, ConfigError, Field, File, HTTP_MODES, HttpFile, HttpMode,
+    ListenerFile, MONGO_MODES, MongoFile, MongoMode, PROTOCOLS, Place, PoolFile, Problem,
+    ProtocolName, StatsFile, StatsdFile, from_flags, load, quoted,
 };
 
 pub use user::{AddArgs, ListArgs, MechanismName, RemoveArgs, UserAction, UserArgs, UserError};
@@ -45,7 +45,7 @@ pub struct RunArgs {
     /// YAML config file
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// What to accept and where, such as mongo://127.0.0.1:27117 or tcp://0.0.0.0:5432
+    /// What to accept and where, such as mongo://127.0.0.1:27117, http://0.0.0.0:8080 or tcp://0.0.0.0:5432
     #[arg(long, value_name = "PROTOCOL://HOST:PORT", requires = "to")]
     pub listen: Option<String>,
     /// Where to forward to
@@ -56,16 +56,16 @@ pub struct RunArgs {
         conflicts_with = "config"
     )]
     pub to: Option<String>,
-    /// How to forward mongo: tap, one upstream connection a client, bytes unchanged, or collapse, many clients over few
-    /// upstream connections [default: tap]
+    /// How to forward: tap, one upstream connection a client, bytes unchanged; mongo by collapse, http by proxy, many
+    /// clients over few upstream connections [default: tap for mongo, proxy for http]
     #[arg(
         long,
-        value_name = "tap|collapse",
+        value_name = "tap|collapse|proxy",
         requires = "listen",
         conflicts_with = "config"
     )]
     pub mode: Option<String>,
-    /// Most upstream connections; only with mode collapse [default: 100]
+    /// Most upstream connections; only with modes collapse and proxy [default: 100 for mongo, 1024 for http]
     #[arg(long, value_name = "N", requires = "listen", conflicts_with = "config")]
     pub max_connections: Option<u64>,
     /// Worker threads [default: one a core]
@@ -123,6 +123,7 @@ impl RunArgs {
             protocol,
             cluster: flag("--listen", name.to_owned()),
             mongo: self.mongo(choice),
+            http: self.http(choice),
             ..ListenerFile::default()
         };
         let endpoints = self.to.iter().flat_map(|list| list.split(','));
@@ -173,20 +174,24 @@ impl RunArgs {
         let mut refuse = |flag, message: &str| {
             problems.push(Problem::new(Place::Flag(flag), message));
         };
-        let message = match (protocol, self.mongo_mode()) {
-            (None, _) | (Some(ProtocolName::Mongo), Err(_) | Ok(MongoMode::Collapse)) => return,
-            (Some(ProtocolName::Mongo), Ok(MongoMode::Tap)) => {
+        let message = match protocol {
+            None => return,
+            Some(ProtocolName::Mongo) if self.mongo_mode() != Ok(MongoMode::Tap) => return,
+            Some(ProtocolName::Http) if self.http_mode() != Ok(HttpMode::Tap) => return,
+            Some(ProtocolName::Mongo) => {
                 "mode tap makes one upstream connection for each client, so there is nothing to limit; \
                 the flag belongs to mode collapse"
             }
-            // `--mode` says tap or proxy here; both are checked as in a file.
-            (Some(ProtocolName::Http), _) => return,
-            (Some(ProtocolName::Tcp), _) => {
+            Some(ProtocolName::Http) => {
+                "mode tap makes one upstream connection for each client, so there is nothing to limit; \
+                the flag belongs to mode proxy"
+            }
+            Some(ProtocolName::Tcp) => {
                 if self.mode.is_some() {
                     refuse("--mode", "protocol tcp has no modes");
                 }
                 "protocol tcp makes one upstream connection for each client, so there is nothing to limit; \
-                the flag belongs to protocol mongo in mode collapse"
+                the flag belongs to protocol http in mode proxy, and to protocol mongo in mode collapse"
             }
         };
         if self.max_connections.is_some() {
@@ -199,23 +204,50 @@ impl RunArgs {
         word.map_or(Ok(MongoMode::Tap), |word| MONGO_MODES.read(word))
     }
 
-    /// What `--mode` sets, where there are modes.
+    fn http_mode(&self) -> Result<HttpMode, String> {
+        let word = self.mode.as_deref();
+        word.map_or(Ok(HttpMode::Proxy), |word| HTTP_MODES.read(word))
+    }
+
+    /// What `--mode` sets, where `owner` is the protocol.
+    fn mode_of(&self, owner: ProtocolName, protocol: Option<ProtocolName>) -> Field<String> {
+        let mode = self.mode.clone().filter(|_| protocol == Some(owner));
+        optional("--mode", mode)
+    }
+
     fn mongo(&self, protocol: Option<ProtocolName>) -> Field<MongoFile> {
-        let mode = self
-            .mode
-            .clone()
-            .filter(|_| protocol == Some(ProtocolName::Mongo));
-        let mongo = mode.map(|mode| MongoFile {
-            mode: flag("--mode", mode),
-            ..MongoFile::default()
-        });
-        optional("--mode", mongo)
+        match self.mode_of(ProtocolName::Mongo, protocol) {
+            Field::Absent => Field::Absent,
+            mode => flag(
+                "--mode",
+                MongoFile {
+                    mode,
+                    ..MongoFile::default()
+                },
+            ),
+        }
+    }
+
+    fn http(&self, protocol: Option<ProtocolName>) -> Field<HttpFile> {
+        match self.mode_of(ProtocolName::Http, protocol) {
+            Field::Absent => Field::Absent,
+            mode => flag(
+                "--mode",
+                HttpFile {
+                    mode,
+                    ..HttpFile::default()
+                },
+            ),
+        }
     }
 
     /// What `--max-connections` sets, where connections are shared.
     fn pool(&self, protocol: Option<ProtocolName>) -> Field<PoolFile> {
-        let is_shared =
-            protocol == Some(ProtocolName::Mongo) && self.mongo_mode() == Ok(MongoMode::Collapse);
+        let is_shared = match protocol {
+            Some(ProtocolName::Mongo) => self.mongo_mode() == Ok(MongoMode::Collapse),
+            Some(ProtocolName::Http) => self.http_mode() == Ok(HttpMode::Proxy),
+            Some(ProtocolName::Tcp) | None => false,
+        };
         let pool = self
             .max_connections
             .filter(|_| is_shared)

@@ -165,12 +165,33 @@ fn collapse_shares_connections() {
 }
 
 #[test]
+fn http_is_a_proxy_unless_a_tap_is_asked_for() {
+    let line = "run --listen http://127.0.0.1:8080 --to web1:80,web2:80";
+    let config = resolved(line).unwrap();
+    let listener = &config.listeners[0];
+    assert_eq!(listener.protocol, Protocol::Http(HttpMode::Proxy));
+    assert_eq!(
+        (listener.name.as_str(), &listener.clusters[..]),
+        ("http", &["http".to_owned()][..])
+    );
+    let http = listener.http.as_ref().unwrap();
+    let names: Vec<_> = http.routes().map(|route| route.name.as_str()).collect();
+    assert_eq!((http.mode, names), (HttpMode::Proxy, vec!["default"]));
+    assert_eq!(config.clusters[0].pool.max_connections, 1024);
+
+    let config = resolved(&format!("{line} --mode proxy --max-connections 32")).unwrap();
+    assert_eq!(config.clusters[0].pool.max_connections, 32);
+
+    let config = resolved(&format!("{line} --mode tap")).unwrap();
+    let listener = &config.listeners[0];
+    assert_eq!(listener.protocol, Protocol::Http(HttpMode::Tap));
+    assert_eq!(listener.http.as_ref().unwrap().routes().count(), 0);
+    assert_eq!(listener.clusters, ["http"]);
+}
+
+#[test]
 fn what_is_not_there_yet_is_called_that() {
     let cases = [
-        (
-            "--listen http://127.0.0.1:1",
-            "--listen: error: protocol http is not served by this build",
-        ),
         (
             "--listen redis://127.0.0.1:1 --mode proxy",
             "--listen: error: protocol `redis` is not available in this",
@@ -202,6 +223,14 @@ fn what_is_not_there_yet_is_called_that() {
         (
             "--listen tcp://127.0.0.1:1 --max-connections 8",
             "--max-connections: error: protocol tcp makes one",
+        ),
+        (
+            "--listen http://127.0.0.1:1 --mode collapse --max-connections 8",
+            "--mode: error: unknown mode `collapse` (available: tap, proxy)",
+        ),
+        (
+            "--listen http://127.0.0.1:1 --mode tap --max-connections 8",
+            "--max-connections: error: mode tap makes one upstream",
         ),
         (
             "--listen monog://127.0.0.1:1",

@@ -2,7 +2,8 @@
 
 use super::masking::quoted;
 use super::model::{
-    LogFormat, LogLevel, MongoCompressor, MongoMechanism, MongoMode, MongoTopology, StatsdFlavor,
+    ForwardedProto, HttpMode, HttpVersion, LogFormat, LogLevel, MongoCompressor, MongoMechanism,
+    MongoMode, MongoTopology, Scheme, StatsdFlavor, Underscores,
 };
 use super::suggest::did_you_mean;
 
@@ -86,6 +87,43 @@ pub(crate) const MONGO_MECHANISMS: Choices<MongoMechanism> = Choices {
     ],
     planned: &[],
 };
+
+pub(crate) const HTTP_MODES: Choices<HttpMode> = Choices {
+    what: "mode",
+    words: &[("tap", HttpMode::Tap), ("proxy", HttpMode::Proxy)],
+    planned: &[],
+};
+
+pub(crate) const HTTP_VERSIONS: Choices<HttpVersion> = Choices {
+    what: "version of HTTP",
+    words: &[("http1", HttpVersion::Http1), ("http2", HttpVersion::Http2)],
+    planned: &["http3"],
+};
+
+pub(crate) const UNDERSCORES: Choices<Underscores> = Choices {
+    what: "way with underscores",
+    words: &[
+        ("reject", Underscores::Reject),
+        ("drop", Underscores::Drop),
+        ("allow", Underscores::Allow),
+    ],
+    planned: &[],
+};
+
+pub(crate) const FORWARDED_PROTOS: Choices<ForwardedProto> = Choices {
+    what: "way with x-forwarded-proto",
+    words: &[("set", ForwardedProto::Set), ("keep", ForwardedProto::Keep)],
+    planned: &[],
+};
+
+pub(crate) const SCHEMES: Choices<Scheme> = Choices {
+    what: "scheme",
+    words: &[("http", Scheme::Http), ("https", Scheme::Https)],
+    planned: &[],
+};
+
+/// RFC 9110 section 15.4: the ones that send a client elsewhere by `Location`.
+pub(crate) const REDIRECT_STATUSES: [u16; 5] = [301, 302, 303, 307, 308];
 
 pub(crate) const LOG_FORMATS: Choices<LogFormat> = Choices {
     what: "log format",

@@ -174,6 +174,17 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
         }
     }
 
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
+        match &self.node()?.kind {
+            Kind::Mapping(entries) => visitor.visit_map(Pairs {
+                mapping: self,
+                rest: entries.iter(),
+                value: None,
+            }),
+            _ => Err(self.mismatch("a mapping")),
+        }
+    }
+
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
         name: &'static str,
@@ -195,7 +206,7 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
 
     forward_to_deserialize_any! {
         i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 f64 char str bytes byte_buf option unit unit_struct tuple
-        tuple_struct map enum identifier ignored_any
+        tuple_struct enum identifier ignored_any
     }
 }
 
@@ -285,6 +296,90 @@ impl<'de> MapAccess<'de> for Entries<'_> {
             .take()
             .ok_or_else(|| Mismatch::custom("a value without its key"))?;
         seed.deserialize(self.mapping.at(id))
+    }
+}
+
+/// The entries of a mapping whose keys are not known beforehand.
+struct Pairs<'a> {
+    mapping: NodeDeserializer<'a>,
+    rest: std::slice::Iter<'a, Entry>,
+    value: Option<NodeId>,
+}
+
+impl<'de> MapAccess<'de> for Pairs<'_> {
+    type Error = Mismatch;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Mismatch> {
+        let Some(entry) = self.rest.next() else {
+            return Ok(None);
+        };
+        self.value = Some(entry.value);
+        seed.deserialize(Key(entry)).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Mismatch> {
+        let id = self
+            .value
+            .take()
+            .ok_or_else(|| Mismatch::custom("a value without its key"))?;
+        seed.deserialize(self.mapping.at(id))
+    }
+}
+
+/// A key as a `Field`.
+struct Key<'a>(&'a Entry);
+
+impl<'de> Deserializer<'de> for Key<'_> {
+    type Error = Mismatch;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
+        visitor.visit_str(&self.0.key)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Mismatch> {
+        visitor.visit_seq(KeyParts {
+            entry: self.0,
+            given: 0,
+        })
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct seq
+        tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+struct KeyParts<'a> {
+    entry: &'a Entry,
+    given: usize,
+}
+
+impl<'de> SeqAccess<'de> for KeyParts<'_> {
+    type Error = Mismatch;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Mismatch> {
+        let Entry { key, key_span, .. } = self.entry;
+        self.given += 1;
+        let number = match self.given {
+            1 => key_span.line,
+            2 => key_span.column,
+            3 => key_span.length,
+            _ => {
+                let key: StrDeserializer<'_, Mismatch> = key.as_str().into_deserializer();
+                return seed.deserialize(key).map(Some);
+            }
+        };
+        seed.deserialize(number.into_deserializer()).map(Some)
     }
 }
 

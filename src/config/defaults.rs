@@ -40,8 +40,16 @@ pub(crate) const HTTP_VERSIONS: HttpVersions = HttpVersions {
 /// What Envoy recommends at the edge (`headers_with_underscores_action: REJECT_REQUEST`): a server that takes `_` for
 /// `-` would see a header that nobody here has checked.
 pub(crate) const HTTP_UNDERSCORES: Underscores = Underscores::Reject;
-/// Envoy's `max_headers_count`, and the most that the parser reads.
+/// Envoy's `max_request_headers_kb`.
+pub(crate) const HTTP_MAX_HEAD: usize = 60 * 1024;
+/// What the parser reads (`MAX_HEAD_BYTES`).
+pub(crate) const HTTP_HEAD_MAX: u64 = 60 * 1024;
+/// Less would refuse what browsers send with a few cookies.
+pub(crate) const HTTP_HEAD_MIN: u64 = 1024;
+/// Envoy's `max_headers_count`.
 pub(crate) const HTTP_MAX_HEADERS: usize = 100;
+/// What the parser reads (`MAX_HEADERS`).
+pub(crate) const HTTP_HEADERS_MAX: u64 = 100;
 /// Envoy has none, so that whoever sends a byte a second holds a connection for hours; nginx waits 60 s, HAProxy's guide says
 /// 5 to 10 s.
 pub(crate) const HTTP_HEADER_TIMEOUT: Option<Duration> = Some(Duration::from_secs(10));
@@ -49,14 +57,47 @@ pub(crate) const HTTP_HEADER_TIMEOUT: Option<Duration> = Some(Duration::from_sec
 pub(crate) const HTTP_STREAM_IDLE_TIMEOUT: Option<Duration> = Some(Duration::from_secs(300));
 /// Envoy's `request_timeout` is off: an upload may take its time as long as it moves.
 pub(crate) const HTTP_REQUEST_TIMEOUT: Option<Duration> = None;
+/// Envoy has none.
+pub(crate) const HTTP_MAX_BODY: Option<u64> = None;
+/// What the route to a listener's `cluster` is called.
+pub(crate) const HTTP_DEFAULT_ROUTE: &str = "default";
 /// Envoy's route `timeout`.
 pub(crate) const HTTP_ROUTE_TIMEOUT: Option<Duration> = Some(Duration::from_secs(15));
+/// Envoy's advice for the edge (`max_concurrent_streams: 100`), and the least that RFC 9113 section 6.5.2 recommends.
+pub(crate) const HTTP_MAX_STREAMS: u32 = 100;
+/// RFC 9113 section 5.1.1: stream identifiers have 31 bits.
+pub(crate) const HTTP_STREAMS_MAX: u64 = (1 << 31) - 1;
+/// More proxies in a row than any deployment has.
+pub(crate) const HTTP_TRUSTED_HOPS_MAX: u64 = 32;
+/// Redirects are mostly meant to stay: Envoy's `response_code: MOVED_PERMANENTLY`.
+pub(crate) const HTTP_REDIRECT_STATUS: u16 = 301;
+/// Fine enough for one request in a million.
+pub(crate) const HTTP_WEIGHT_MAX: u64 = 1_000_000;
+/// Envoy's bounds of a direct response's status: 1xx would announce another one.
+pub(crate) const HTTP_RESPOND_STATUS_MIN: u64 = 200;
+/// RFC 9110 section 15: there are five classes.
+pub(crate) const HTTP_RESPOND_STATUS_MAX: u64 = 599;
+/// Envoy's `max_direct_response_body_size_bytes`.
+pub(crate) const HTTP_RESPOND_BODY_MAX: usize = 4096;
+/// A header of an edit or a match; what is longer is a typing error, and would take the place of the request's own.
+pub(crate) const HTTP_HEADER_MAX: usize = 4096;
+/// Longer ones match nothing: RFC 9110 section 4.1 recommends that at least 8000 bytes of a target are read, and the parser reads 8 KiB.
+pub(crate) const HTTP_PATH_MAX: usize = 8 * 1024;
 
 /// Envoy's `cluster.connect_timeout`.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Every server has it.
 pub(crate) const HTTP_CLUSTER_VERSION: HttpVersion = HttpVersion::Http1;
+/// Envoy's circuit breaker `max_connections`.
+pub(crate) const HTTP_POOL_MAX_CONNECTIONS: usize = 1024;
+/// Envoy's circuit breaker `max_pending_requests`.
+pub(crate) const HTTP_POOL_MAX_WAITING: usize = 1024;
+/// HAProxy's `timeout queue`, which is its `timeout connect` unless it is set.
+pub(crate) const HTTP_POOL_WAIT_TIMEOUT: Duration = CONNECT_TIMEOUT;
+/// nginx's `keepalive_timeout` of an upstream. Most servers close a silent connection after 60 s or more; the side
+/// that is later loses a request now and then.
+pub(crate) const HTTP_POOL_IDLE_TIMEOUT: Option<Duration> = Some(Duration::from_secs(60));
 
 /// MongoDB drivers' `maxPoolSize`.
 pub(crate) const POOL_MAX_CONNECTIONS: usize = 100;
@@ -90,11 +131,27 @@ pub(crate) fn max_long_waits(max_connections: usize) -> usize {
     (max_connections / 4).max(1)
 }
 
+/// The pool of a cluster that HTTP listeners send to, as it is without a word in the config. Servers that answer HTTP
+/// do not mind a burst of connections, and no request waits for something to happen while it holds one.
+pub(crate) fn http_pool() -> PoolConfig {
+    PoolConfig {
+        max_connections: HTTP_POOL_MAX_CONNECTIONS,
+        min_idle: 0,
+        max_connecting: HTTP_POOL_MAX_CONNECTIONS,
+        max_waiting: HTTP_POOL_MAX_WAITING,
+        wait_timeout: HTTP_POOL_WAIT_TIMEOUT,
+        idle_timeout: HTTP_POOL_IDLE_TIMEOUT,
+        // nginx's `keepalive_time` is an hour too.
+        max_lifetime: POOL_MAX_LIFETIME,
+        max_long_waits: HTTP_POOL_MAX_CONNECTIONS,
+    }
+}
+
 /// What HTTP listeners use of a cluster, as it is without a word in the config.
 pub(crate) fn http_cluster() -> HttpClusterConfig {
     HttpClusterConfig {
         version: HTTP_CLUSTER_VERSION,
-        max_streams: 100,
+        max_streams: HTTP_MAX_STREAMS,
     }
 }
 
@@ -162,6 +219,8 @@ pub(crate) const PASSWORD_MAX: usize = 1024;
 pub(crate) const DATABASE_MAX: usize = 63;
 /// A year. Tokio's timer reaches 2^36 ms, a little over two.
 pub(crate) const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+/// A petabyte; larger numbers would only overflow somewhere.
+pub(crate) const SIZE_MAX: u64 = 1 << 50;
 /// Names become parts of stat names; a longer one would not fit a dashboard.
 pub(crate) const NAME_MAX: usize = 64;
 /// RFC 1035 section 2.3.4: "names 255 octets or less", which is 253 characters in text form.

@@ -1,11 +1,12 @@
 //! A value as written, or the knowledge that there is none or none of use.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::problem::{Place, Span};
 
@@ -28,6 +29,10 @@ impl<T> Field<T> {
         }
     }
 
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.given().map(|(_, place)| place)
+    }
+
     pub(crate) fn value(&self) -> Option<&T> {
         self.given().map(|(value, _)| value)
     }
@@ -44,6 +49,48 @@ pub(crate) const FIELD: &str = "$narrows::Field";
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_newtype_struct(FIELD, FieldVisitor(PhantomData))
+    }
+}
+
+/// A mapping whose keys are not known beforehand, in the order in which it is written.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Table(pub(crate) Vec<(Field<String>, Field<String>)>);
+
+impl<'de> Deserialize<'de> for Table {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(TableVisitor)
+    }
+}
+
+struct TableVisitor;
+
+impl<'de> Visitor<'de> for TableVisitor {
+    type Value = Table;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a mapping")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Table, A::Error> {
+        let mut table = Table::default();
+        while let Some(entry) = entries.next_entry()? {
+            table.0.push(entry);
+        }
+        Ok(table)
+    }
+}
+
+impl JsonSchema for Table {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Table".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        BTreeMap::<String, String>::json_schema(generator)
     }
 }
 

@@ -3,6 +3,8 @@
 //! Values are kept as they stand; `resolve.rs` gives them a meaning, and misses what must be there. To serde every key
 //! is optional, so that a missing one does not hide the other mistakes.
 
+mod http;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -15,6 +17,11 @@ use super::defaults;
 use super::field::Field;
 use super::model::MongoTopology;
 use super::values::{duration_or_never, duration_text};
+
+pub(crate) use http::{
+    ForwardedFile, HeaderEditsFile, HeaderMatchFile, HttpClusterFile, HttpFile, RedirectFile,
+    RespondFile, RouteFile, VirtualHostFile, WeightedClusterFile,
+};
 
 /// Configuration of Narrows. Durations are written as a whole number with a unit: `500ms`, `5s`, `2m`, `1h`.
 #[derive(Default, Deserialize, JsonSchema)]
@@ -79,7 +86,10 @@ pub(crate) struct LogFile {
 /// One address that clients connect to.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "Listener", extend("required" = ["name", "listen", "protocol", "cluster"]))]
+#[schemars(rename = "Listener", extend(
+    "required" = ["name", "listen", "protocol"],
+    "anyOf" = [{ "required": ["cluster"] }, { "required": ["http"] }]
+))]
 pub(crate) struct ListenerFile {
     /// Part of stat names, unique among listeners: letters, digits, `_` and `-`, at most 64.
     /// A reload takes another name for another listener.
@@ -94,11 +104,12 @@ pub(crate) struct ListenerFile {
     #[serde(default)]
     #[schemars(extend("enum" = PROTOCOLS.available()))]
     pub(crate) protocol: Field<String>,
-    /// Name of the cluster that sessions are forwarded to. Can be changed by a reload, for new sessions.
+    /// Name of the cluster that sessions are forwarded to. With protocol http in mode proxy: that requests are sent to
+    /// which no route takes; not needed when there are `virtual_hosts`. Can be changed by a reload, for new sessions.
     #[serde(default)]
     pub(crate) cluster: Field<String>,
-    /// A session without a byte in either direction for this long is closed; `0s` is never.
-    /// Default: `1h` for protocol tcp, `0s` for protocol mongo, whose drivers keep silent connections.
+    /// A session without a byte in either direction for this long is closed; `0s` is never. Default: `1h` for protocols
+    /// http and tcp, `0s` for protocol mongo, whose drivers keep silent connections.
     /// Can be changed by a reload, for new sessions.
     #[serde(default)]
     #[schemars(regex(pattern = DURATION))]
@@ -111,6 +122,9 @@ pub(crate) struct ListenerFile {
     /// Only with protocol mongo.
     #[serde(default)]
     pub(crate) mongo: Field<MongoFile>,
+    /// Only with protocol http.
+    #[serde(default)]
+    pub(crate) http: Field<HttpFile>,
 }
 
 /// How MongoDB connections are handled.
@@ -159,13 +173,17 @@ pub(crate) struct ClusterFile {
     #[serde(default)]
     #[schemars(regex(pattern = DURATION), extend("default" = duration_text(defaults::CONNECT_TIMEOUT)))]
     pub(crate) connect_timeout: Field<String>,
-    /// Upstream connections that clients share: MongoDB listeners in mode collapse. Not for clusters that only
-    /// listeners with protocol tcp send to.
+    /// Upstream connections that clients share: those of HTTP listeners in mode proxy and of MongoDB listeners in mode
+    /// collapse. Not for clusters that only listeners with protocol tcp send to.
     #[serde(default)]
     pub(crate) pool: Field<PoolFile>,
-    /// What only MongoDB listeners in mode collapse use. Not for clusters that only listeners with protocol tcp send to.
+    /// What only MongoDB listeners in mode collapse use. Not for clusters that only listeners of other protocols send
+    /// to.
     #[serde(default)]
     pub(crate) mongo: Field<MongoClusterFile>,
+    /// What only HTTP listeners use. Not for clusters that only listeners of other protocols send to.
+    #[serde(default)]
+    pub(crate) http: Field<HttpClusterFile>,
 }
 
 /// Upstream connections that clients share. Each bound holds for the whole cluster, over all endpoints and workers.
@@ -173,31 +191,34 @@ pub(crate) struct ClusterFile {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Pool")]
 pub(crate) struct PoolFile {
-    /// Most connections open at the same time. The few that watch the servers are not among them.
-    /// Can be changed by a reload.
+    /// Most connections open at the same time. The few that watch MongoDB servers are not among them.
+    /// Default: 100 for MongoDB, 1024 for HTTP. Can be changed by a reload.
     #[serde(default)]
-    #[schemars(range(min = 1, max = MAX_CONNECTIONS), extend("default" = defaults::POOL_MAX_CONNECTIONS))]
+    #[schemars(range(min = 1, max = MAX_CONNECTIONS))]
     pub(crate) max_connections: Field<u64>,
-    /// Connections that are kept open although nobody needs them; at most `max_connections`.
+    /// Connections that are kept open although nobody needs them; at most `max_connections`. Only for MongoDB.
     /// Can be changed by a reload.
     #[serde(default)]
     #[schemars(range(max = MAX_CONNECTIONS), extend("default" = 0))]
     pub(crate) min_idle: Field<u64>,
-    /// Most connections that are being opened at the same time. Can be changed by a reload.
+    /// Most connections that are being opened at the same time. Only for MongoDB. Can be changed by a reload.
     #[serde(default)]
     #[schemars(range(min = 1, max = MAX_CONNECTIONS), extend("default" = defaults::POOL_MAX_CONNECTING))]
     pub(crate) max_connecting: Field<u64>,
-    /// Most operations that wait for a connection; the next one gets an error at once. Can be changed by a reload.
+    /// Most operations that wait for a connection; the next one gets an error at once.
+    /// Default: 10000 for MongoDB, 1024 for HTTP. Can be changed by a reload.
     #[serde(default)]
-    #[schemars(range(max = MAX_CONNECTIONS), extend("default" = defaults::POOL_MAX_WAITING))]
+    #[schemars(range(max = MAX_CONNECTIONS))]
     pub(crate) max_waiting: Field<u64>,
-    /// Longest wait of an operation for a connection; then it gets an error. Can be changed by a reload.
+    /// Longest wait of an operation for a connection; then it gets an error.
+    /// Default: `2s` for MongoDB, `5s` for HTTP. Can be changed by a reload.
     #[serde(default)]
-    #[schemars(regex(pattern = DURATION), extend("default" = duration_text(defaults::POOL_WAIT_TIMEOUT)))]
+    #[schemars(regex(pattern = DURATION))]
     pub(crate) wait_timeout: Field<String>,
-    /// A connection that nobody has used for this long is closed; `0s` is never. Can be changed by a reload.
+    /// A connection that nobody has used for this long is closed; `0s` is never.
+    /// Default: `10m` for MongoDB, `1m` for HTTP. Can be changed by a reload.
     #[serde(default)]
-    #[schemars(regex(pattern = DURATION), extend("default" = duration_or_never(defaults::POOL_IDLE_TIMEOUT)))]
+    #[schemars(regex(pattern = DURATION))]
     pub(crate) idle_timeout: Field<String>,
     /// A connection older than this is closed when it comes back, up to a tenth earlier; `0s` is never.
     /// Can be changed by a reload.
@@ -205,8 +226,8 @@ pub(crate) struct PoolFile {
     #[schemars(regex(pattern = DURATION), extend("default" = duration_or_never(defaults::POOL_MAX_LIFETIME)))]
     pub(crate) max_lifetime: Field<String>,
     /// Most connections lent at the same time to operations that wait for something to happen (change streams, tailable
-    /// cursors); less than `max_connections` unless that is 1. Default: a quarter of `max_connections`, at least 1.
-    /// Can be changed by a reload.
+    /// cursors); less than `max_connections` unless that is 1. Only for MongoDB. Default: a quarter of
+    /// `max_connections`, at least 1. Can be changed by a reload.
     #[serde(default)]
     #[schemars(range(min = 1, max = MAX_CONNECTIONS))]
     pub(crate) max_long_waits: Field<u64>,

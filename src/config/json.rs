@@ -1,5 +1,7 @@
 //! The resolved configuration in the keys of the file format, for operators to read.
 
+mod http;
+
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -39,12 +41,21 @@ fn listener(listener: &ListenerConfig) -> Value {
         "name": listener.name,
         "listen": listener.listen,
         "protocol": listener.protocol.to_string(),
-        "cluster": listener.clusters.first(),
         "idle_timeout": duration_or_never(listener.idle_timeout),
         "max_connections": listener.max_connections.unwrap_or_default(),
     });
     if let Protocol::Mongo(mode) = listener.protocol {
         insert(&mut value, "mongo", mongo(mode, listener));
+    }
+    let cluster = match &listener.http {
+        None => listener.clusters.first(),
+        Some(http) => {
+            insert(&mut value, "http", http::http(http, &listener.clusters));
+            http::default_cluster(http, listener)
+        }
+    };
+    if let Some(cluster) = cluster {
+        insert(&mut value, "cluster", cluster.as_str().into());
     }
     value
 }
@@ -78,16 +89,28 @@ fn cluster(cluster: &ClusterConfig, listeners: &[ListenerConfig]) -> Value {
         "endpoints": cluster.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "connect_timeout": duration_text(cluster.connect_timeout),
     });
-    let mut users = listeners
+    let users = listeners
         .iter()
-        .filter(|listener| listener.clusters.contains(&cluster.name))
-        .peekable();
-    let only_tcp =
-        users.peek().is_some() && users.all(|listener| listener.protocol == Protocol::Tcp);
+        .filter(|listener| listener.clusters.contains(&cluster.name));
+    let protocols: Vec<_> = users.map(|listener| listener.protocol).collect();
+    let is_unused = protocols.is_empty();
+    let mongo = is_unused
+        || protocols
+            .iter()
+            .any(|each| matches!(each, Protocol::Mongo(_)));
+    let http = is_unused
+        || protocols
+            .iter()
+            .any(|each| matches!(each, Protocol::Http(_)));
     // For others there is nothing that these settings would say.
-    if !only_tcp {
+    if mongo {
         insert(&mut value, "pool", pool(&cluster.pool));
         insert(&mut value, "mongo", mongo_cluster(&cluster.mongo));
+    } else if http {
+        insert(&mut value, "pool", http_pool(&cluster.pool));
+    }
+    if http {
+        insert(&mut value, "http", http::http_cluster(&cluster.http));
     }
     value
 }
@@ -114,6 +137,17 @@ fn pool(
         "max_lifetime": duration_or_never(*max_lifetime),
         "max_long_waits": max_long_waits,
     })
+}
+
+/// What the pool of an HTTP cluster keeps.
+fn http_pool(config: &PoolConfig) -> Value {
+    let mut value = pool(config);
+    if let Value::Object(keys) = &mut value {
+        for key in ["min_idle", "max_connecting", "max_long_waits"] {
+            keys.remove(key);
+        }
+    }
+    value
 }
 
 fn mongo_cluster(

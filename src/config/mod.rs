@@ -32,10 +32,11 @@ pub use model::{
 };
 pub use problem::{ConfigError, Problem};
 
-pub(crate) use choices::{MONGO_MODES, PROTOCOLS, ProtocolName};
+pub(crate) use choices::{HTTP_MODES, MONGO_MODES, PROTOCOLS, ProtocolName};
 pub(crate) use field::Field;
 pub(crate) use file::{
-    AdminFile, ClusterFile, File, ListenerFile, MongoFile, PoolFile, StatsFile, StatsdFile,
+    AdminFile, ClusterFile, File, HttpFile, ListenerFile, MongoFile, PoolFile, StatsFile,
+    StatsdFile,
 };
 pub(crate) use masking::quoted;
 pub(crate) use problem::{Place, Span};

@@ -5,6 +5,7 @@ mod credentials;
 mod http;
 mod listeners;
 mod stats;
+mod uses;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -222,8 +223,12 @@ impl Resolver<'_> {
 
 /// Where the first one of two is, if that can be said.
 fn first_at(place: Place) -> String {
+    line_of(place).map_or_else(String::new, |line| format!("; the first is on line {line}"))
+}
+
+fn line_of(place: Place) -> Option<usize> {
     match place {
-        Place::Text(span) => format!("; the first is on line {}", span.line),
-        Place::Whole | Place::Flag(_) => String::new(),
+        Place::Text(span) => Some(span.line),
+        Place::Whole | Place::Flag(_) => None,
     }
 }

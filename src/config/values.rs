@@ -1,14 +1,17 @@
 //! Texts with a syntax of their own: durations, addresses, names. Errors are sentences for the person who wrote them.
 
+pub(crate) mod http;
+
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::defaults::{
-    DATABASE_MAX, DURATION_MAX, HOST_LABEL_MAX, HOST_MAX, NAME_MAX, UNIX_PATH_MAX,
+    DATABASE_MAX, DURATION_MAX, HOST_LABEL_MAX, HOST_MAX, NAME_MAX, SIZE_MAX, UNIX_PATH_MAX,
 };
 use super::masking::quoted;
 use super::model::{Endpoint, StatsdAddress};
+use super::suggest::did_you_mean;
 
 /// `500ms`, `5s`, `2m`, `1h`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -53,6 +56,41 @@ pub(crate) fn duration_text(duration: Duration) -> String {
 /// A duration of which none is written as zero.
 pub(crate) fn duration_or_never(duration: Option<Duration>) -> String {
     duration_text(duration.unwrap_or_default())
+}
+
+/// `512B`, `60KiB`, `10MiB`, `1GiB`, as a number of bytes.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits).unwrap_or((text, ""));
+    let Some((_, unit)) = SIZES.iter().find(|(name, _)| *name == unit) else {
+        let names = SIZES.map(|(name, _)| name);
+        let hint = match unit {
+            "" if digits > 0 => format!("; did you mean `{text}B`?"),
+            _ => did_you_mean(unit, &names).unwrap_or_default(),
+        };
+        return Err(format!(
+            "{} is not a size such as `512B`, `60KiB`, `10MiB` or `1GiB`{hint}",
+            quoted(text)
+        ));
+    };
+    if number.is_empty() {
+        return Err(format!("{} has no number before its unit", quoted(text)));
+    }
+    let bytes: Option<u64> = number.parse().ok();
+    bytes
+        .and_then(|count| count.checked_mul(*unit))
+        .filter(|bytes| *bytes <= SIZE_MAX)
+        .ok_or_else(|| format!("{} is more than {}", quoted(text), size_text(SIZE_MAX)))
+}
+
+/// The shortest text that [`size`] reads as the same size.
+pub(crate) fn size_text(bytes: u64) -> String {
+    let (name, unit) = SIZES
+        .iter()
+        .rev()
+        .find(|(_, unit)| bytes != 0 && bytes.is_multiple_of(*unit))
+        .unwrap_or(&("B", 1));
+    format!("{}{name}", bytes / unit)
 }
 
 /// An address to listen on: `127.0.0.1:27017`, `[::1]:27017`.
@@ -148,7 +186,7 @@ pub(crate) fn database(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Name of a listener, a cluster or a credential.
+/// Name of a listener, a cluster, a credential, a virtual host or a route.
 pub(crate) fn name(text: &str) -> Result<String, String> {
     stat_name(text, "-_", "letters, digits, `_` and `-`")
 }
@@ -261,6 +299,14 @@ fn is_dns_name(text: &str) -> bool {
 
 /// Units of a duration in milliseconds, shortest first.
 const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
+
+/// Units of a size in bytes, smallest first.
+const SIZES: [(&str, u64); 4] = [
+    ("B", 1),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+];
 
 #[cfg(test)]
 mod tests;

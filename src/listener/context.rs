@@ -151,7 +151,7 @@ impl ListenerContext {
                     _ => ProtocolContext::Mongo(mongo),
                 }
             }
-            // The config has a cluster for every MongoDB listener, and refuses protocol http.
+            // The config has a cluster for every MongoDB listener, and no listener with protocol http is bound.
             (Protocol::Tcp | Protocol::Mongo(_) | Protocol::Http(_), _) => {
                 ProtocolContext::Tcp(Rc::new(TcpListenerStats {
                     stats: shard.scope(&[name]),

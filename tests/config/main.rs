@@ -408,7 +408,7 @@ drain_timeout: 10 minutes
 log: { format: jsno, level: verbose }
 listeners:
   - { name: a.b, listen: 127.0.0.1, protocol: mongodb, cluster: a }
-  - { name: '', listen: '::1:80', protocol: http, cluster: a }
+  - { name: '', listen: '::1:80', protocol: htpp, cluster: a }
   - { name: c, listen: 127.0.0.1:70000, protocol: redis, cluster: a, max_connections: 2000000 }
   - { name: d, listen: 127.0.0.1:4, protocol: mongo, cluster: a, mongo: { mode: colapse } }
   - { name: e, listen: 127.0.0.1:5, protocol: tcp, cluster: a, mongo: { mode: tap }, idle_timeout: 9000h }

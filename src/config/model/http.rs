@@ -267,7 +267,7 @@ pub struct RespondConfig {
     pub body: String,
 }
 
-/// Edits of headers. Names are in lower case, and none is in two of the lists `set` and `remove`.
+/// Edits of headers, by name. Names are in lower case; each is in one of `set` and `remove`, and once in its list.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HeaderEditsConfig {
     /// In the place of whatever stands there.

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 
 use super::Resolver;
-use crate::config::choices::{MONGO_COMPRESSORS, MONGO_TOPOLOGIES, PROTOCOLS, ProtocolName};
+use super::uses::Uses;
+use crate::config::choices::{HTTP_VERSIONS, MONGO_COMPRESSORS, MONGO_TOPOLOGIES, ProtocolName};
 use crate::config::defaults::{self, CONNECTIONS_MAX};
 use crate::config::field::Field;
-use crate::config::file::{ClusterFile, File, MongoClusterFile, PoolFile};
+use crate::config::file::{ClusterFile, File, HttpClusterFile, MongoClusterFile, PoolFile};
 use crate::config::masking::quoted;
 use crate::config::model::{
-    ClusterConfig, Endpoint, MongoClusterConfig, MongoCompressor, MongoTopology, PoolConfig,
+    ClusterConfig, Endpoint, HttpClusterConfig, MongoClusterConfig, MongoCompressor, MongoTopology,
+    PoolConfig,
 };
 use crate::config::problem::Place;
 use crate::config::values;
@@ -29,45 +31,81 @@ impl Resolver<'_> {
                 .filter_map(|cluster| cluster.value())
                 .map(|c| &c.name),
         );
-        for cluster in clusters.iter().filter_map(Field::value) {
-            self.settings_have_a_use(cluster, file);
-        }
         clusters
             .iter()
             .filter_map(Field::given)
-            .map(|(cluster, place)| self.cluster(cluster, place))
+            .map(|(cluster, place)| {
+                let name = cluster.name.value();
+                let uses = name.map_or_else(Uses::default, |name| Uses::of(name, file));
+                self.settings_have_a_use(cluster, uses);
+                self.cluster(cluster, place, uses)
+            })
             .collect()
     }
 
     /// A bound that nothing keeps is worse than none. In mode tap the settings may stay, so that one word switches
-    /// collapse off and on again.
-    fn settings_have_a_use(&mut self, cluster: &ClusterFile, file: &File) {
-        let Some(name) = cluster.name.value() else {
-            return;
-        };
-        let listeners = file.listeners.value().into_iter().flatten();
-        let mut users = listeners
-            .filter_map(Field::value)
-            .filter(|listener| listener.cluster.value() == Some(name))
-            .peekable();
-        let only_tcp = users.peek().is_some()
-            && users.all(|listener| {
-                let word = listener.protocol.value();
-                word.is_some_and(|word| PROTOCOLS.read(word) == Ok(ProtocolName::Tcp))
-            });
-        let pool = cluster.pool.given().map(|(_, place)| ("pool", place));
-        let mongo = cluster.mongo.given().map(|(_, place)| ("mongo", place));
-        for (settings, place) in pool.into_iter().chain(mongo).filter(|_| only_tcp) {
+    /// collapse or proxy off and on again.
+    fn settings_have_a_use(&mut self, cluster: &ClusterFile, uses: Uses) {
+        let words = uses.words();
+        let (no_http, no_mongo) = (
+            uses.are_without(ProtocolName::Http),
+            uses.are_without(ProtocolName::Mongo),
+        );
+        let sections = [
+            (
+                "pool",
+                "protocols http and mongo",
+                cluster.pool.place(),
+                no_http && no_mongo,
+            ),
+            ("mongo", "protocol mongo", cluster.mongo.place(), no_mongo),
+            ("http", "protocol http", cluster.http.place(), no_http),
+        ];
+        for (settings, owner, place, _) in sections.into_iter().filter(|(.., useless)| *useless) {
+            if let Some(place) = place {
+                self.problem(
+                    place,
+                    format!("{settings} settings belong to {owner}; only listeners with protocol {words} send to this cluster"),
+                );
+            }
+        }
+        if let Some(place) = cluster.name.place()
+            && uses.http
+            && uses.mongo
+        {
             self.problem(
                 place,
-                format!(
-                    "{settings} settings belong to protocol mongo; only listeners with protocol tcp send to this cluster"
-                ),
+                "listeners with protocol http and with protocol mongo send to this cluster, which speaks one of them",
             );
+        }
+        if let Some(pool) = cluster.pool.value().filter(|_| uses.http && no_mongo) {
+            self.nothing_for_mongo(pool);
         }
     }
 
-    fn cluster(&mut self, cluster: &ClusterFile, place: Place) -> ClusterConfig {
+    /// What only the pool of a MongoDB cluster keeps.
+    fn nothing_for_mongo(&mut self, pool: &PoolFile) {
+        let settings = [
+            ("min_idle", pool.min_idle.place()),
+            ("max_connecting", pool.max_connecting.place()),
+            ("max_long_waits", pool.max_long_waits.place()),
+        ];
+        for (key, place) in settings {
+            if let Some(place) = place {
+                self.problem(
+                    place,
+                    format!("`{key}` belongs to protocol mongo; listeners with protocol http send to this cluster"),
+                );
+            }
+        }
+    }
+
+    fn cluster(&mut self, cluster: &ClusterFile, place: Place, uses: Uses) -> ClusterConfig {
+        let default_pool = if uses.http {
+            defaults::http_pool
+        } else {
+            defaults::pool
+        };
         ClusterConfig {
             name: self
                 .required_text(&cluster.name, "name", place, values::name)
@@ -78,12 +116,15 @@ impl Resolver<'_> {
             pool: cluster
                 .pool
                 .value()
-                .map_or_else(defaults::pool, |pool| self.pool(pool)),
+                .map_or_else(default_pool, |pool| self.pool(pool, uses)),
             mongo: cluster
                 .mongo
                 .value()
                 .map_or_else(defaults::mongo_cluster, |mongo| self.mongo_cluster(mongo)),
-            http: defaults::http_cluster(),
+            http: cluster
+                .http
+                .value()
+                .map_or_else(defaults::http_cluster, |http| self.http_cluster(http)),
         }
     }
 
@@ -110,7 +151,10 @@ impl Resolver<'_> {
         distinct.into_iter().map(|(endpoint, _)| endpoint).collect()
     }
 
-    fn pool(&mut self, written: &PoolFile) -> PoolConfig {
+    fn pool(&mut self, written: &PoolFile, uses: Uses) -> PoolConfig {
+        if uses.http {
+            return self.http_pool(written);
+        }
         let default = defaults::pool();
         // `None` if it was written and is of no use: then nothing can be measured against it.
         let limit = if written.max_connections.is_absent() {
@@ -169,6 +213,39 @@ impl Resolver<'_> {
             _ => {}
         }
         Some(waits)
+    }
+
+    fn http_pool(&mut self, written: &PoolFile) -> PoolConfig {
+        let default = defaults::http_pool();
+        let advice = "requests need a connection";
+        let max_connections = self.at_least_one(&written.max_connections, CONNECTIONS_MAX, advice);
+        let max_connections = max_connections.unwrap_or(default.max_connections);
+        let max_waiting = self.at_most(&written.max_waiting, CONNECTIONS_MAX);
+        PoolConfig {
+            max_connections,
+            min_idle: default.min_idle,
+            max_connecting: max_connections,
+            max_waiting: max_waiting.unwrap_or(default.max_waiting),
+            wait_timeout: self.positive_duration(&written.wait_timeout, default.wait_timeout),
+            idle_timeout: self.duration_or_never(&written.idle_timeout, default.idle_timeout),
+            max_lifetime: self.duration_or_never(&written.max_lifetime, default.max_lifetime),
+            max_long_waits: max_connections,
+        }
+    }
+
+    fn http_cluster(&mut self, written: &HttpClusterFile) -> HttpClusterConfig {
+        let HttpClusterFile {
+            version,
+            max_streams,
+        } = written;
+        HttpClusterConfig {
+            version: self.choice(
+                Some(version),
+                &HTTP_VERSIONS,
+                defaults::HTTP_CLUSTER_VERSION,
+            ),
+            max_streams: self.max_streams(max_streams),
+        }
     }
 
     fn mongo_cluster(&mut self, written: &MongoClusterFile) -> MongoClusterConfig {

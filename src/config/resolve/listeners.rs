@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::uses::named_clusters;
 use super::{Resolver, first_at};
 use crate::config::choices::{
     AuthName, MONGO_AUTHS, MONGO_HELLOS, MONGO_MODES, PROTOCOLS, ProtocolName,
@@ -51,16 +52,39 @@ impl Resolver<'_> {
     ) -> Option<ListenerConfig> {
         let name = self.required_text(&written.name, "name", place, values::name);
         let listen = self.required_text(&written.listen, "listen", place, values::listen_address);
-        let (protocol, mongo_auth) = self.protocol(written, place);
+        let protocol = self.required_text(&written.protocol, "protocol", place, |word| {
+            PROTOCOLS.read(word)
+        });
+        self.settings_fit(written, protocol);
+        let (mode, mongo_auth) = match protocol {
+            None | Some(ProtocolName::Mongo) => self.mongo(written, place),
+            Some(_) => (defaults::MONGO_MODE, MongoAuth::None),
+        };
         self.credentials_exist(written, &mongo_auth, file);
         let mongo_streams_hello = self.choice(
             written.mongo.value().map(|mongo| &mongo.hello),
             &MONGO_HELLOS,
             defaults::MONGO_STREAMS_HELLO,
         );
-        let cluster = self
-            .required(&written.cluster, "cluster", place)
-            .map(|(name, _)| name.clone());
+        let is_http = match protocol {
+            None => written.http.value().is_some(),
+            Some(name) => name == ProtocolName::Http,
+        };
+        let (http, clusters) = if is_http {
+            let (http, clusters) = self.http(written, place);
+            (Some(Arc::new(http)), clusters)
+        } else {
+            let cluster = self.required(&written.cluster, "cluster", place);
+            (
+                None,
+                cluster.map(|(name, _)| name.clone()).into_iter().collect(),
+            )
+        };
+        let protocol = protocol.map(|name| match (name, &http) {
+            (ProtocolName::Http, Some(http)) => Protocol::Http(http.mode),
+            (ProtocolName::Mongo, _) => Protocol::Mongo(mode),
+            (ProtocolName::Tcp | ProtocolName::Http, _) => Protocol::Tcp,
+        });
         let default_idle = protocol.and_then(default_idle_timeout);
         let idle_timeout = self.duration_or_never(&written.idle_timeout, default_idle);
         let max_connections = self
@@ -70,50 +94,47 @@ impl Resolver<'_> {
             name: name?,
             listen: listen?,
             protocol: protocol?,
-            clusters: vec![cluster?],
+            clusters,
             idle_timeout,
             max_connections,
             mongo_auth,
             mongo_streams_hello,
-            http: matches!(protocol, Some(Protocol::Http(_))).then(|| Arc::new(self.http())),
+            http,
         })
     }
 
-    fn protocol(&mut self, written: &ListenerFile, place: Place) -> (Option<Protocol>, MongoAuth) {
-        let name = self.required_text(&written.protocol, "protocol", place, |word| {
-            PROTOCOLS.read(word)
-        });
+    /// Settings of another protocol decide nothing.
+    fn settings_fit(&mut self, written: &ListenerFile, protocol: Option<ProtocolName>) {
+        let Some(protocol) = protocol else {
+            return;
+        };
+        let sections = [
+            (ProtocolName::Mongo, written.mongo.place()),
+            (ProtocolName::Http, written.http.place()),
+        ];
+        for (owner, place) in sections {
+            if let Some(place) = place
+                && owner != protocol
+            {
+                let (owner, word) = (PROTOCOLS.word(owner), PROTOCOLS.word(protocol));
+                self.problem(
+                    place,
+                    format!("{owner} settings belong to protocol {owner}; this listener has protocol {word}"),
+                );
+            }
+        }
+    }
+
+    fn mongo(&mut self, written: &ListenerFile, place: Place) -> (MongoMode, MongoAuth) {
         let nothing = MongoFile::default();
         let (mongo, place) = written.mongo.given().unwrap_or((&nothing, place));
         let mode = self.chosen(&mongo.mode, &MONGO_MODES, defaults::MONGO_MODE);
         let auth = self.chosen(&mongo.auth, &MONGO_AUTHS, AuthName::None);
-        let protocol = match name {
-            Some(other @ (ProtocolName::Tcp | ProtocolName::Http)) => {
-                if written.mongo.given().is_some() {
-                    let word = PROTOCOLS.word(other);
-                    self.problem(
-                        place,
-                        format!("mongo settings belong to protocol mongo; this listener has protocol {word}"),
-                    );
-                }
-                if other == ProtocolName::Tcp {
-                    return (Some(Protocol::Tcp), MongoAuth::None);
-                }
-                if let Some(place) = place_of(&written.protocol) {
-                    self.problem(place, "protocol http is not served by this build");
-                }
-                return (Some(Protocol::Http(defaults::HTTP_MODE)), MongoAuth::None);
-            }
-            Some(ProtocolName::Mongo) => {
-                Some(Protocol::Mongo(mode.unwrap_or(defaults::MONGO_MODE)))
-            }
-            None => None,
-        };
         let auth = match (mode, auth) {
             (Some(mode), Some(auth)) => self.mongo_auth(mongo, place, mode, auth),
             _ => MongoAuth::None,
         };
-        (protocol, auth)
+        (mode.unwrap_or(defaults::MONGO_MODE), auth)
     }
 
     /// Reads the users. Its mistakes are those of another file, and are told with their places there.
@@ -148,7 +169,7 @@ impl Resolver<'_> {
     }
 
     fn users_problem(&mut self, field: &Field<String>, error: &ConfigError) {
-        let place = place_of(field).unwrap_or(Place::Whole);
+        let place = field.place().unwrap_or(Place::Whole);
         self.problem(place, format!("the users file can't be used:\n{error}"));
     }
 
@@ -165,16 +186,13 @@ impl Resolver<'_> {
         auth: AuthName,
     ) -> MongoAuth {
         if mode == MongoMode::Tap {
-            for place in [place_of(written), place_of(users_file)]
-                .into_iter()
-                .flatten()
-            {
+            for place in [written.place(), users_file.place()].into_iter().flatten() {
                 self.problem(
                     place,
                     "auth and its users belong to mode collapse; in mode tap clients log in to the server itself",
                 );
             }
-            if let Some(place) = place_of(hello) {
+            if let Some(place) = hello.place() {
                 self.problem(
                     place,
                     "hello belongs to mode collapse; in mode tap the server answers hellos itself",
@@ -184,7 +202,7 @@ impl Resolver<'_> {
         }
         match auth {
             AuthName::None => {
-                if let Some(place) = place_of(users_file) {
+                if let Some(place) = users_file.place() {
                     self.problem(
                         place,
                         "users belong to `auth: scram`; with `auth: none` nobody logs in",
@@ -211,10 +229,8 @@ impl Resolver<'_> {
         let (Some(names), Some(listeners)) = (names, file.listeners.value()) else {
             return;
         };
-        for (cluster, place) in listeners
-            .iter()
-            .filter_map(|listener| listener.value()?.cluster.given())
-        {
+        let listeners = listeners.iter().filter_map(Field::value);
+        for (cluster, place) in listeners.flat_map(named_clusters) {
             if !names.contains(&cluster.as_str()) {
                 let hint = did_you_mean(cluster, &names).unwrap_or_default();
                 let known = listed(&names);
@@ -285,10 +301,6 @@ fn credential_names(cluster: &ClusterFile) -> Option<Vec<&str>> {
             values::name(name).ok().map(|_| name.as_str())
         })
         .collect()
-}
-
-fn place_of(field: &Field<String>) -> Option<Place> {
-    field.given().map(|(_, place)| place)
 }
 
 fn default_idle_timeout(protocol: Protocol) -> Option<Duration> {
