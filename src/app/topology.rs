@@ -119,9 +119,6 @@ impl Topology {
 
     fn bind_new(&self, config: &Config, workers: usize) -> Result<Vec<Planned>, BindError> {
         let plan = |listener: &ListenerConfig| {
-            if let Protocol::Http(_) = listener.protocol {
-                return Err(BindError::unserved(&listener.name, listener.listen, "http"));
-            }
             let runs = self
                 .listeners
                 .iter()
