@@ -4,6 +4,7 @@
 mod control;
 mod pool_stats;
 mod server_stats;
+mod tls_stats;
 mod topology;
 
 use std::path::PathBuf;

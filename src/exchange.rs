@@ -140,6 +140,8 @@ pub enum CloseReason {
     Aborted,
     /// No upstream connection could be had.
     NoUpstream,
+    /// TLS could not be agreed on with the client.
+    HandshakeFailed,
     /// The client sent what is no request of its protocol, where connections are shared and it could not be passed on unread.
     Malformed,
     /// The client neither took nor sent anything while an upstream connection was lent to it, or took too long over a request.
@@ -157,6 +159,7 @@ impl CloseReason {
                 | Self::Drained
                 | Self::Aborted
                 | Self::NoUpstream
+                | Self::HandshakeFailed
                 | Self::Malformed
                 | Self::ClientStalled
                 | Self::LastReply

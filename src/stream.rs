@@ -45,6 +45,10 @@ impl Stream {
         }
     }
 
+    pub(crate) fn channel(&self) -> Option<&Channel> {
+        self.tls.as_deref()
+    }
+
     /// The socket, for its addresses and options. What is read from it or written to it here is lost to the stream.
     pub fn tcp(&self) -> &TcpStream {
         &self.tcp
@@ -58,6 +62,11 @@ impl Stream {
     /// The application protocol that was agreed on in the handshake, such as `h2`.
     pub fn alpn(&self) -> Option<&[u8]> {
         self.tls.as_ref()?.alpn()
+    }
+
+    /// The version of TLS, such as `TLSv1.3`.
+    pub fn tls_version(&self) -> Option<&'static str> {
+        self.tls.as_ref().map(|tls| tls.version().label())
     }
 
     /// The server name that the client asked for in the handshake.

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use narrows::config::{self, MongoTopology};
 use narrows::stats::{Aggregator, Registry};
-use narrows::upstream::Cluster;
 use narrows::upstream::mongo::read_preference::Mode;
 use narrows::upstream::mongo::{
     Deployment, DeploymentKind, MemberKind, Monitoring, ReadPreference, Servers, Want, select,
 };
+use narrows::upstream::{Cluster, SharedBy};
 use support::mongod::Mongod;
 use support::peer::{scripted, silent};
 use support::proxy::Proxy;
@@ -48,7 +48,11 @@ impl Watched {
                 .unwrap();
             runtime.block_on(async move {
                 let aggregator = Aggregator::new(Registry::new(&config.stats.limits));
-                let cluster = Cluster::new(&config.clusters[0], true);
+                let shared_by = SharedBy {
+                    mongo: true,
+                    http: false,
+                };
+                let cluster = Cluster::new(&config.clusters[0], shared_by, Arc::default());
                 let servers = Arc::clone(cluster.servers().unwrap());
                 let _monitoring = Monitoring::start(&servers, &aggregator.own_shard());
                 servers.settled().await;

@@ -49,7 +49,7 @@ fn credential(username: &str, password: &str, source: &str) -> MongoCredential {
 }
 
 fn endpoint(address: SocketAddr) -> Endpoint {
-    Endpoint::new(address.ip().to_string(), address.port())
+    Endpoint::new(address.ip().to_string(), address.port(), None)
 }
 
 fn with<'a>(login: Option<&'a Login>) -> OpenOptions<'a> {

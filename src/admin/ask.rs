@@ -22,6 +22,8 @@ pub enum Page {
     Ready,
     /// The config that is served.
     Config,
+    /// Certificates of listeners and clusters.
+    Certs,
     /// Clusters and their endpoints.
     Clusters(Format),
     /// Drain or resume the cluster of that name.

@@ -6,6 +6,7 @@
 //! what it owns is shared.
 
 mod ask;
+mod certs;
 mod clusters;
 mod guard;
 mod pages;
@@ -53,6 +54,7 @@ fn router(asking: mpsc::Sender<Ask>) -> Router {
         .route("/", get(ask::index))
         .route("/ready", get(ask::ready))
         .route("/config", get(ask::config))
+        .route("/certs", get(certs::certs))
         .route("/clusters", get(clusters::clusters))
         .route("/clusters/{name}/drain", post(clusters::drain))
         .route("/clusters/{name}/resume", post(clusters::resume))

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use axum::http::StatusCode;
 
 use super::ask::{Answer, Page};
-use super::{clusters, stats};
+use super::{certs, clusters, stats};
 use crate::app::Control;
 use crate::config;
 
@@ -14,6 +14,7 @@ pub(super) async fn answer(page: Page, control: &mut Control) -> Answer {
     match page {
         Page::Ready => ready(control),
         Page::Config => Answer::json(config::to_json(&control.config).to_string()),
+        Page::Certs => certs::render(control),
         Page::Clusters(format) => clusters::render(format, &control.clusters()),
         Page::Change(name, change) => clusters::change(&name, change, control),
         Page::Listeners => Answer::text(listeners(control)),

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::AppError;
 use super::pool_stats::PoolStats;
 use super::server_stats::ServerStats;
+use super::tls_stats::TlsStats;
 use super::topology::Topology;
 use crate::config::{self, Config, ConfigError};
 use crate::listener::BindError;
@@ -31,6 +32,7 @@ pub struct Control {
     shard: Shard,
     server: ServerStats,
     pools: PoolStats,
+    tls: TlsStats,
     statsd: Option<Statsd>,
     trackers: HashMap<Arc<str>, Tracker>,
     draining: bool,
@@ -78,6 +80,7 @@ impl Control {
         })?;
         let shard = aggregator.own_shard();
         let server = ServerStats::new(&shard, config.workers);
+        let tls = TlsStats::new(&shard);
         let statsd = config
             .stats
             .statsd
@@ -94,6 +97,7 @@ impl Control {
             shard,
             server,
             pools: PoolStats::default(),
+            tls,
             statsd,
             trackers: HashMap::new(),
             draining: false,
@@ -122,6 +126,8 @@ impl Control {
             let quoted: Vec<_> = fixed.iter().map(|key| format!("`{key}`")).collect();
             return Err(ReloadError::NeedsRestart(quoted.join(", ")));
         }
+        // Of what is about to go, all that it has counted is kept.
+        self.tls.update(&self.topology, &self.shard);
         self.topology
             .apply(&new, &self.workers, &self.shard)
             .await?;
@@ -160,6 +166,7 @@ impl Control {
     pub async fn refresh(&mut self) {
         self.server.update(&self.workers, self.draining);
         self.pools.update(&self.topology.clusters(), &self.shard);
+        self.tls.update(&self.topology, &self.shard);
         self.aggregator.refresh().await;
     }
 

@@ -119,6 +119,9 @@ impl Topology {
 
     fn bind_new(&self, config: &Config, workers: usize) -> Result<Vec<Planned>, BindError> {
         let plan = |listener: &ListenerConfig| {
+            if listener.protocol == Protocol::Http(HttpMode::Tap) {
+                return Err(BindError::unserved(&listener.name, listener.listen, "http"));
+            }
             let runs = self
                 .listeners
                 .iter()
@@ -161,7 +164,13 @@ impl Topology {
                 running.config = wanted.clone();
                 return running;
             }
-            let cluster = Arc::new(Cluster::new(wanted, shared_by));
+            let named = |running: &&RunningCluster| running.config.name == wanted.name;
+            let before = self.clusters.iter().find(named);
+            let tally = before.map(|running| Arc::clone(&running.cluster.tls_tally));
+            let cluster = Arc::new(Cluster::new(wanted, shared_by, tally.unwrap_or_default()));
+            if let Some(tls) = &wanted.tls {
+                tls.warn(&wanted.name);
+            }
             // Whoever drains a cluster resumes it; a reload in between is no reason to use its servers again.
             let was_drained = |running: &RunningCluster| {
                 running.config.name == wanted.name && running.cluster.is_drained()
@@ -184,7 +193,22 @@ impl Topology {
         config.clusters.iter().map(plan).collect()
     }
 
-    fn install(&mut self, plan: Planned, stats_enabled: bool, workers: &Workers) {
+    /// What has not changed stays as it is, with the sessions that clients can take up again.
+    fn keep_tls(&self, config: &mut ListenerConfig) {
+        let running = self.listeners.iter().find(|it| same_place(config, it));
+        match running {
+            Some(running) if running.config.tls == config.tls => {
+                config.tls.clone_from(&running.config.tls);
+            }
+            _ => {
+                if let Some(tls) = &config.tls {
+                    tls.warn(&config.name);
+                }
+            }
+        }
+    }
+
+    fn install(&mut self, mut plan: Planned, stats_enabled: bool, workers: &Workers) {
         let named = |name: &String| {
             self.clusters
                 .iter()
@@ -195,6 +219,7 @@ impl Topology {
             tracing::error!(listener = %plan.config.name, clusters = %plan.config.clusters.join(","), "unknown cluster: not served");
             return;
         };
+        self.keep_tls(&mut plan.config);
         let http = plan.config.http.as_ref();
         let http = http.filter(|http| http.mode == HttpMode::Proxy);
         let policy = Policy {

@@ -6,6 +6,7 @@ use super::model::{
     MongoMode, MongoTopology, Scheme, StatsdFlavor, Underscores,
 };
 use super::suggest::did_you_mean;
+use crate::tls::Version;
 
 /// The words of one key.
 pub(crate) struct Choices<T: 'static> {
@@ -100,6 +101,24 @@ pub(crate) const HTTP_VERSIONS: Choices<HttpVersion> = Choices {
     planned: &["http3"],
 };
 
+/// What `client_certificates` says by itself; whose they are has a key of its own.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum ClientCertificatesName {
+    None,
+    Optional,
+    Required,
+}
+
+pub(crate) const CLIENT_CERTIFICATES: Choices<ClientCertificatesName> = Choices {
+    what: "choice",
+    words: &[
+        ("none", ClientCertificatesName::None),
+        ("optional", ClientCertificatesName::Optional),
+        ("required", ClientCertificatesName::Required),
+    ],
+    planned: &[],
+};
+
 pub(crate) const UNDERSCORES: Choices<Underscores> = Choices {
     what: "way with underscores",
     words: &[
@@ -124,6 +143,12 @@ pub(crate) const SCHEMES: Choices<Scheme> = Choices {
 
 /// RFC 9110 section 15.4: the ones that send a client elsewhere by `Location`.
 pub(crate) const REDIRECT_STATUSES: [u16; 5] = [301, 302, 303, 307, 308];
+
+pub(crate) const TLS_VERSIONS: Choices<Version> = Choices {
+    what: "version of TLS",
+    words: &[("1.2", Version::Tls12), ("1.3", Version::Tls13)],
+    planned: &[],
+};
 
 pub(crate) const LOG_FORMATS: Choices<LogFormat> = Choices {
     what: "log format",

@@ -8,6 +8,7 @@ use super::model::{
     MongoClusterConfig, MongoMode, MongoTopology, PoolConfig, StatsLimits, StatsdFlavor,
     Underscores,
 };
+use crate::tls::Version;
 
 /// Loopback: what operators may see and do is not for the network unless they say so
 /// (linkerd's 127.0.0.1:4191 and Caddy's localhost:2019 do the same).
@@ -180,6 +181,11 @@ pub(crate) fn mongo_cluster() -> MongoClusterConfig {
         transaction_timeout: MONGO_TRANSACTION_TIMEOUT,
     }
 }
+
+/// RFC 9325 section 3.1.1: "Implementations MUST NOT negotiate TLS version 1.1", and "MUST support TLS 1.2".
+pub(crate) const TLS_MIN_VERSION: Version = Version::Tls12;
+/// RFC 7301 section 3.1: a protocol name is `opaque ProtocolName<1..2^8-1>`.
+pub(crate) const ALPN_MAX: usize = 255;
 
 /// Envoy's `stats_flush_interval`.
 pub(crate) const STATS_INTERVAL: Duration = Duration::from_secs(5);

@@ -4,6 +4,7 @@
 //! is optional, so that a missing one does not hide the other mistakes.
 
 mod http;
+mod tls;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -22,6 +23,7 @@ pub(crate) use http::{
     ForwardedFile, HeaderEditsFile, HeaderMatchFile, HttpClusterFile, HttpFile, RedirectFile,
     RespondFile, RouteFile, VirtualHostFile, WeightedClusterFile,
 };
+pub(crate) use tls::{CertificateFile, ClusterTlsFile, ListenerTlsFile};
 
 /// Configuration of Narrows. Durations are written as a whole number with a unit: `500ms`, `5s`, `2m`, `1h`.
 #[derive(Default, Deserialize, JsonSchema)]
@@ -119,6 +121,9 @@ pub(crate) struct ListenerFile {
     #[serde(default)]
     #[schemars(range(max = defaults::CONNECTIONS_MAX), extend("default" = 0))]
     pub(crate) max_connections: Field<u64>,
+    /// TLS with clients. Default: none. Can be changed by a reload, for new sessions.
+    #[serde(default)]
+    pub(crate) tls: Field<ListenerTlsFile>,
     /// Only with protocol mongo.
     #[serde(default)]
     pub(crate) mongo: Field<MongoFile>,
@@ -173,6 +178,9 @@ pub(crate) struct ClusterFile {
     #[serde(default)]
     #[schemars(regex(pattern = DURATION), extend("default" = duration_text(defaults::CONNECT_TIMEOUT)))]
     pub(crate) connect_timeout: Field<String>,
+    /// TLS with the endpoints. Default: none. Can be changed by a reload, for new connections.
+    #[serde(default)]
+    pub(crate) tls: Field<ClusterTlsFile>,
     /// Upstream connections that clients share: those of HTTP listeners in mode proxy and of MongoDB listeners in mode
     /// collapse. Not for clusters that only listeners with protocol tcp send to.
     #[serde(default)]

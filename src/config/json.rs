@@ -1,6 +1,7 @@
 //! The resolved configuration in the keys of the file format, for operators to read.
 
 mod http;
+mod tls;
 
 use std::path::Path;
 
@@ -44,6 +45,9 @@ fn listener(listener: &ListenerConfig) -> Value {
         "idle_timeout": duration_or_never(listener.idle_timeout),
         "max_connections": listener.max_connections.unwrap_or_default(),
     });
+    if let Some(made) = &listener.tls {
+        insert(&mut value, "tls", tls::listener(made.settings()));
+    }
     if let Protocol::Mongo(mode) = listener.protocol {
         insert(&mut value, "mongo", mongo(mode, listener));
     }
@@ -89,6 +93,9 @@ fn cluster(cluster: &ClusterConfig, listeners: &[ListenerConfig]) -> Value {
         "endpoints": cluster.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "connect_timeout": duration_text(cluster.connect_timeout),
     });
+    if let Some(made) = &cluster.tls {
+        insert(&mut value, "tls", tls::cluster(made.settings()));
+    }
     let users = listeners
         .iter()
         .filter(|listener| listener.clusters.contains(&cluster.name));

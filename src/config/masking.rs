@@ -50,12 +50,22 @@ pub(crate) fn printable(c: char) -> char {
     }
 }
 
-/// The part of a line to hide, if any: user information before an `@`, and what follows a key such as `password`.
+/// The part of a line to hide, if any: user information before an `@`, what follows a key such as `password`, and PEM.
 fn secret_range(line: &[char]) -> Option<(usize, usize)> {
-    match (userinfo_range(line), value_of_secret_key(line)) {
-        (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
-        (one, other) => one.or(other),
-    }
+    let found = [
+        userinfo_range(line),
+        value_of_secret_key(line),
+        pem_range(line),
+    ];
+    let found = found.into_iter().flatten();
+    found.reduce(|(a, b), (c, d)| (a.min(c), b.max(d)))
+}
+
+/// A key that stands where its file should be named.
+fn pem_range(line: &[char]) -> Option<(usize, usize)> {
+    let begin: Vec<char> = PEM_BEGIN.chars().collect();
+    let start = line.windows(begin.len()).position(|part| part == begin)?;
+    Some((start + begin.len(), line.len()))
 }
 
 /// `user:password` of `scheme://user:password@host`, and also without the scheme.
@@ -96,6 +106,7 @@ fn value_of_secret_key(line: &[char]) -> Option<(usize, usize)> {
 }
 
 const MASK: &str = "***";
+const PEM_BEGIN: &str = "-----BEGIN";
 /// What keys are called that people write a password behind, also where the name of a file is wanted.
 const SECRET_KEYS: [&str; 4] = ["pass", "pwd", "secret", "token"];
 /// Characters of a value that a message repeats.
@@ -118,6 +129,10 @@ mod tests {
             ("password: hunter2", "`password: ***`"),
             ("password_file: hunter2", "`password_file: ***`"),
             ("pwd: hunter2", "`pwd: ***`"),
+            (
+                "key: \"-----BEGIN PRIVATE KEY----- hunter2\"",
+                "`key: \"-----BEGIN***`",
+            ),
             ("ordinary", "`ordinary`"),
         ];
         for (text, shown) in cases {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::scram::Users;
 use crate::secret::Secret;
+use crate::tls::{ClientTls, ServerTls};
 
 pub use http::{
     Domain, ForwardConfig, ForwardedConfig, ForwardedProto, HeaderEditsConfig, HeaderMatch,
@@ -121,6 +122,8 @@ pub struct ListenerConfig {
     pub idle_timeout: Option<Duration>,
     /// Most sessions open at the same time; `None` is no limit.
     pub max_connections: Option<usize>,
+    /// TLS with clients; `None` is plain connections.
+    pub tls: Option<Arc<ServerTls>>,
     /// Who may use a MongoDB listener in mode collapse.
     pub mongo_auth: MongoAuth,
     /// Hellos of a MongoDB listener in mode collapse may be held until something changes.
@@ -172,6 +175,8 @@ pub struct ClusterConfig {
     pub endpoints: Vec<Endpoint>,
     /// How long a connection attempt may take.
     pub connect_timeout: Duration,
+    /// TLS with the endpoints; `None` is plain connections.
+    pub tls: Option<Arc<ClientTls>>,
     /// Upstream connections that clients share.
     pub pool: PoolConfig,
     /// What only MongoDB listeners in mode collapse use.

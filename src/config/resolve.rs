@@ -5,6 +5,7 @@ mod credentials;
 mod http;
 mod listeners;
 mod stats;
+mod tls;
 mod uses;
 
 use std::collections::HashMap;

@@ -123,11 +123,11 @@ pub fn serve(worker: &Rc<Worker>, context: Rc<ListenerContext>, stream: TcpStrea
     // The session itself is the task: another future around it would hold its state twice.
     match &context.protocol {
         ProtocolContext::Collapse(_) => {
-            tokio::task::spawn_local(collapse_session(stream.into(), context, handle, scratch))
+            tokio::task::spawn_local(collapse_session(stream, context, handle, scratch))
         }
         ProtocolContext::Http(_) => {
-            tokio::task::spawn_local(http_session(stream.into(), context, handle, scratch))
+            tokio::task::spawn_local(http_session(stream, context, handle, scratch))
         }
-        _ => tokio::task::spawn_local(session(stream.into(), context, handle, scratch)),
+        _ => tokio::task::spawn_local(session(stream, context, handle, scratch)),
     };
 }

@@ -17,6 +17,7 @@ use crate::protocols::tcp::TcpListenerStats;
 use crate::stats::{
     Cluster as ClusterStat, ClusterEndpoint, Listener as ListenerStat, Scope, Shard,
 };
+use crate::tls::Tally;
 use crate::upstream::http::HttpUpstream;
 use crate::upstream::pool::{ClusterPool, SharedPool};
 use crate::upstream::{Balance, Cluster};
@@ -35,6 +36,8 @@ pub struct ListenerShared {
     pub sessions: AtomicUsize,
     /// Cursors that may be waited on.
     pub long_waits: Arc<LongWaits>,
+    /// How TLS handshakes go, whatever policy they are made under.
+    pub tls_tally: Arc<Tally>,
 }
 
 /// The config of a listener and the clusters it leads to.
@@ -57,6 +60,7 @@ impl ListenerShared {
             policy: ArcSwap::from_pointee(policy),
             sessions: AtomicUsize::new(0),
             long_waits: Arc::default(),
+            tls_tally: Arc::default(),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod accept;
 mod bind;
 mod context;
+mod secure;
 mod session;
 pub mod sessions;
 

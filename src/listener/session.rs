@@ -4,7 +4,10 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use tokio::net::TcpStream;
+
 use super::context::{ListenerContext, ProtocolContext, Target};
+use super::secure::secured;
 use super::sessions::{SessionHandle, Verdict};
 use crate::exchange::{CloseReason, ConnectionRecord, Outcome};
 use crate::protocols::http::session as http;
@@ -17,12 +20,16 @@ use crate::upstream::{self, Connected};
 
 /// Serves one client connection to its end.
 pub async fn session(
-    client: Stream,
+    client: TcpStream,
     context: Rc<ListenerContext>,
     handle: SessionHandle,
     scratch: Scratch,
 ) {
     let open = Open::new(&context);
+    let client = match secured(client, &context, &handle).await {
+        Ok(client) => client,
+        Err(reason) => return open.close(early(reason), 0),
+    };
     let Some(target) = context.targets.first() else {
         return open.close(early(CloseReason::NoUpstream), 0);
     };
@@ -31,6 +38,7 @@ pub async fn session(
         context.balance(),
         &target.stats,
         &target.endpoints,
+        client.alpn(),
     );
     // Connecting is rare and its state is large: it is not paid for by every idle session.
     let connected = tokio::select! {
@@ -61,7 +69,7 @@ pub async fn session(
 
 /// Serves one client whose operations go over connections that it shares with others.
 pub async fn collapse_session(
-    client: Stream,
+    client: TcpStream,
     context: Rc<ListenerContext>,
     handle: SessionHandle,
     scratch: Scratch,
@@ -69,6 +77,10 @@ pub async fn collapse_session(
     let open = Open::new(&context);
     let ProtocolContext::Collapse(listener) = &context.protocol else {
         return;
+    };
+    let client = match secured(client, &context, &handle).await {
+        Ok(client) => client,
+        Err(reason) => return open.close(early(reason), 0),
     };
     let session = collapse::Session::new(Rc::clone(listener), client, &handle, scratch);
     let ended = session.run().await;
@@ -84,7 +96,7 @@ pub async fn collapse_session(
 
 /// Serves one HTTP client.
 pub async fn http_session(
-    client: Stream,
+    client: TcpStream,
     context: Rc<ListenerContext>,
     handle: SessionHandle,
     scratch: Scratch,
@@ -92,6 +104,10 @@ pub async fn http_session(
     let open = Open::new(&context);
     let ProtocolContext::Http(listener) = &context.protocol else {
         return;
+    };
+    let client = match secured(client, &context, &handle).await {
+        Ok(client) => client,
+        Err(reason) => return open.close(early(reason), 0),
     };
     let (ended, cut) = http::serve(client, Rc::clone(listener), &handle, scratch).await;
     open.close(ended, cut);
@@ -328,16 +344,14 @@ fn closing(verdict: Verdict) -> CloseReason {
 mod tests {
     use super::*;
 
-    /// What a future takes while it is alive.
-    fn size<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
-        size_of::<F>()
+    /// Each idle connection pays for all that its session may ever hold over an await: a few kilobytes are what it may cost in all.
+    #[test]
+    fn the_session_of_an_http_client_is_small() {
+        let bytes = size_of_what_is_returned(http_session);
+        assert!(bytes <= 2048, "{bytes}");
     }
 
-    #[test]
-    fn a_session_is_small() {
-        // Each idle connection pays for all that its session may ever hold over an await.
-        let http = size(http_session);
-        assert!(http <= 2048, "{http}");
-        println!("{http}");
+    fn size_of_what_is_returned<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
     }
 }

@@ -197,6 +197,27 @@ scopes! {
         Counter DOWNSTREAM_CX_TX_BYTES_TOTAL "downstream_cx_tx_bytes_total" Bytes "Bytes written to clients, counted when their connection ends";
         Histogram DOWNSTREAM_CX_LENGTH_MS "downstream_cx_length_ms" Milliseconds "How long connections stayed open";
     }
+    /// TLS with the clients of one listener.
+    ListenerSsl "listener.{listener}.ssl" {
+        Counter HANDSHAKE "handshake" Count "Handshakes that succeeded";
+        Counter CONNECTION_ERROR "connection_error" Count "Handshakes that failed for another reason than the client's certificate";
+        Counter SESSION_REUSED "session_reused" Count "Handshakes that took up an earlier session";
+        Counter NO_CERTIFICATE "no_certificate" Count "Handshakes that succeeded without a certificate of the client";
+        Counter FAIL_VERIFY_NO_CERT "fail_verify_no_cert" Count "Handshakes that failed because the client showed no certificate";
+        Counter FAIL_VERIFY_ERROR "fail_verify_error" Count "Handshakes that failed because the client's certificate is not good";
+    }
+    /// One version of TLS at a listener.
+    ListenerSslVersion "listener.{listener}.ssl.versions.{version}" {
+        Counter TOTAL "total" Count "Handshakes that succeeded with this version";
+    }
+    /// Why handshakes with clients failed.
+    ListenerSslFailure "listener.{listener}.ssl.failures.{reason}" {
+        Counter TOTAL "total" Count "Handshakes that failed for this reason";
+    }
+    /// One certificate that clients are shown, by its first name.
+    ListenerSslCertificate "listener.{listener}.ssl.certificate.{certificate}" {
+        Gauge EXPIRATION "expiration_unix_time_seconds" Seconds "When it expires, in seconds since 1970; 0 once it is no longer in use";
+    }
     /// One cluster.
     Cluster "cluster.{cluster}" {
         Counter UPSTREAM_CX_TOTAL "upstream_cx_total" Count "Upstream connections made";
@@ -238,6 +259,26 @@ scopes! {
         Gauge MEMBERSHIP_TOTAL "membership_total" Count "MongoDB servers that are monitored, mode collapse only: endpoints, and members that a replica set names";
         Gauge MEMBERSHIP_HEALTHY "membership_healthy" Count "Monitored servers that can be used";
         Counter PRIMARY_CHANGES "primary_changes" Count "Times another member of the replica set was seen to be primary than before";
+    }
+    /// TLS with the servers of one cluster.
+    ClusterSsl "cluster.{cluster}.ssl" {
+        Counter HANDSHAKE "handshake" Count "Handshakes that succeeded";
+        Counter CONNECTION_ERROR "connection_error" Count "Handshakes that failed for another reason than the server's certificate";
+        Counter SESSION_REUSED "session_reused" Count "Handshakes that took up an earlier session";
+        Counter FAIL_VERIFY_ERROR "fail_verify_error" Count "Handshakes that failed because the server's certificate is not good";
+        Counter FAIL_VERIFY_SAN "fail_verify_san" Count "Handshakes that failed because the server's certificate is for another name";
+    }
+    /// One version of TLS with a cluster.
+    ClusterSslVersion "cluster.{cluster}.ssl.versions.{version}" {
+        Counter TOTAL "total" Count "Handshakes that succeeded with this version";
+    }
+    /// Why handshakes with servers failed.
+    ClusterSslFailure "cluster.{cluster}.ssl.failures.{reason}" {
+        Counter TOTAL "total" Count "Handshakes that failed for this reason";
+    }
+    /// The certificate that servers are shown, by its first name.
+    ClusterSslCertificate "cluster.{cluster}.ssl.certificate.{certificate}" {
+        Gauge EXPIRATION "expiration_unix_time_seconds" Seconds "When it expires, in seconds since 1970; 0 once it is no longer in use";
     }
     /// One endpoint of a cluster.
     ClusterEndpoint "cluster.{cluster}.endpoint.{endpoint}" {
@@ -452,7 +493,7 @@ scopes! {
         Counter DOWNSTREAM_RQ_TX_RESET "downstream_rq_tx_reset" Count "Requests whose reply the proxy cut off";
         Counter DOWNSTREAM_RQ_TOO_LARGE "downstream_rq_too_large" Count "Requests with a body beyond max_body (413)";
         Counter DOWNSTREAM_RQ_HEADER_TIMEOUT "downstream_rq_header_timeout" Count "Requests whose head took longer than header_timeout (408)";
-        Counter DOWNSTREAM_RQ_TIMEOUT "downstream_rq_timeout" Count "Requests that took longer than request_timeout to arrive (408)";
+        Counter DOWNSTREAM_RQ_TIMEOUT "downstream_rq_timeout" Count "Requests that took longer than header_timeout or request_timeout to arrive (408)";
         Counter DOWNSTREAM_RQ_IDLE_TIMEOUT "downstream_rq_idle_timeout" Count "Requests in which nothing moved for the stream's idle_timeout";
         Counter DOWNSTREAM_RQ_RESPONSE_BEFORE_RQ_COMPLETE "downstream_rq_response_before_rq_complete" Count "Replies that ended before their request had";
         Counter RQ_TOTAL "rq_total" Count "Requests sent on to a cluster";
@@ -522,6 +563,7 @@ scopes! {
         Gauge STATE "state" Count "0 live, 1 draining";
         Gauge CONCURRENCY "concurrency" Count "Worker threads";
         Gauge TOTAL_CONNECTIONS "total_connections" Count "Sessions over all listeners";
+        Gauge DAYS_UNTIL_FIRST_CERT_EXPIRING "days_until_first_cert_expiring" Count "Whole days until the first certificate expires, below 0 when one has; 0 without TLS";
         Gauge MEMORY_PHYSICAL_SIZE "memory_physical_size" Bytes "Resident memory";
     }
     /// Reloads of the config.

@@ -8,6 +8,8 @@ use std::io::{self, IoSlice, Read, Write};
 
 use rustls::Connection;
 
+use super::Version;
+
 /// The state of TLS between two peers.
 #[derive(Debug)]
 pub struct Channel {
@@ -39,6 +41,10 @@ impl Channel {
 
     pub(crate) fn alpn(&self) -> Option<&[u8]> {
         self.connection.alpn_protocol()
+    }
+
+    pub(crate) fn version(&self) -> Version {
+        Version::of(&self.connection)
     }
 
     pub(crate) fn server_name(&self) -> Option<&str> {

@@ -11,6 +11,7 @@ use super::http::SharedHttp;
 use super::mongo::{Servers, SharedMongo};
 use super::pool::SharedPool;
 use crate::config::ClusterConfig;
+use crate::tls::{ClientTls, EndpointTls, Tally};
 
 /// A named set of endpoints.
 pub struct Cluster {
@@ -20,6 +21,10 @@ pub struct Cluster {
     pub endpoints: Vec<Arc<Endpoint>>,
     /// How long one attempt to connect may take.
     pub connect_timeout: Duration,
+    /// TLS with its endpoints.
+    pub tls: Option<Arc<ClientTls>>,
+    /// How its handshakes go, whatever config they are made under.
+    pub tls_tally: Arc<Tally>,
     /// What its clients share, when a MongoDB listener in mode collapse uses it.
     pub mongo: Option<SharedMongo>,
     /// What its clients share, when an HTTP listener in mode proxy uses it.
@@ -60,6 +65,8 @@ pub struct Endpoint {
     pub host: String,
     /// Port.
     pub port: u16,
+    /// TLS with it; `None` is plain connections.
+    pub tls: Option<EndpointTls>,
     /// What the host name stands for now; empty until a name was looked up.
     addresses: ArcSwap<Vec<SocketAddr>>,
     /// Connections open to it from all workers. Touched when one opens or ends, never per request.
@@ -69,12 +76,20 @@ pub struct Endpoint {
 }
 
 impl Cluster {
-    /// A cluster as configured. Names are looked up later, by [`super::discovery`].
-    pub fn new(config: &ClusterConfig, shared_by: SharedBy) -> Self {
+    /// A cluster as configured. Names are looked up later, by [`super::discovery`]. `tls_tally` is that of the cluster whose place it
+    /// takes, if any.
+    pub fn new(config: &ClusterConfig, shared_by: SharedBy, tls_tally: Arc<Tally>) -> Self {
+        let tls = |host: &str| {
+            let tls = config.tls.as_ref()?;
+            Some(EndpointTls::new(tls, host, &tls_tally))
+        };
         let endpoints: Vec<_> = config
             .endpoints
             .iter()
-            .map(|endpoint| Arc::new(Endpoint::new(endpoint.host.clone(), endpoint.port)))
+            .map(|endpoint| {
+                let tls = tls(&endpoint.host);
+                Arc::new(Endpoint::new(endpoint.host.clone(), endpoint.port, tls))
+            })
             .collect();
         Self {
             name: config.name.clone(),
@@ -86,6 +101,8 @@ impl Cluster {
                 .then(|| SharedHttp::new(config, endpoints.clone())),
             endpoints,
             connect_timeout: config.connect_timeout,
+            tls: config.tls.clone(),
+            tls_tally,
         }
     }
 
@@ -155,7 +172,7 @@ impl Cluster {
 
 impl Endpoint {
     /// An endpoint at a host and port. A host name has to be looked up before it can be used.
-    pub fn new(host: String, port: u16) -> Self {
+    pub fn new(host: String, port: u16, tls: Option<EndpointTls>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let literal = host.parse::<IpAddr>().ok();
         let name = match literal {
@@ -171,6 +188,7 @@ impl Endpoint {
             name,
             host,
             port,
+            tls,
             addresses: ArcSwap::from_pointee(known),
             active: AtomicUsize::new(0),
             busy: AtomicUsize::new(0),
@@ -237,9 +255,11 @@ mod tests {
             name: "c".into(),
             endpoints: hosts
                 .iter()
-                .map(|host| Arc::new(Endpoint::new((*host).into(), 1)))
+                .map(|host| Arc::new(Endpoint::new((*host).into(), 1, None)))
                 .collect(),
             connect_timeout: Duration::from_secs(1),
+            tls: None,
+            tls_tally: Arc::default(),
             mongo: None,
             http: None,
         }
@@ -266,9 +286,9 @@ mod tests {
     #[test]
     fn a_literal_address_needs_no_look_up() {
         assert_eq!(
-            *Endpoint::new("::1".into(), 27017).addresses(),
+            *Endpoint::new("::1".into(), 27017, None).addresses(),
             ["[::1]:27017".parse().unwrap()]
         );
-        assert!(Endpoint::new("mongo-1".into(), 27017).is_named());
+        assert!(Endpoint::new("mongo-1".into(), 27017, None).is_named());
     }
 }

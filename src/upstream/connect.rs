@@ -12,6 +12,7 @@ use super::cluster::{Balance, Cluster, Endpoint, Occupied};
 use crate::socket;
 use crate::stats::{Cluster as ClusterStat, ClusterEndpoint, Scope};
 use crate::stream::Stream;
+use crate::tls::Failure;
 
 /// Endpoints tried for one session before it is given up: the first and three more, as HAProxy's
 /// `retries 3` with `option redispatch` does.
@@ -43,12 +44,20 @@ pub enum ConnectError {
         /// What the system said.
         source: io::Error,
     },
+    /// The endpoint was reached, but TLS could not be agreed on.
+    #[error("{endpoint}: TLS: {failure}")]
+    Tls {
+        /// The endpoint's name.
+        endpoint: String,
+        /// What went wrong.
+        failure: Failure,
+    },
     /// The cluster's `connect_timeout` passed.
     #[error("{0}: no answer within connect_timeout")]
     TimedOut(String),
 }
 
-/// Connects to an endpoint of the cluster, and to the next one when that fails.
+/// Connects to an endpoint of the cluster, and to the next one when that fails. `offer` as in [`dial`].
 ///
 /// # Errors
 /// The last attempt's error, when every attempt failed.
@@ -57,6 +66,7 @@ pub async fn connect(
     balance: Balance,
     stats: &Scope<ClusterStat>,
     endpoint_stats: &[Scope<ClusterEndpoint>],
+    offer: Option<&[u8]>,
 ) -> Result<Connected, ConnectError> {
     let mut tried = Vec::new();
     let mut last = ConnectError::NoAddress(cluster.name.clone());
@@ -67,7 +77,7 @@ pub async fn connect(
         tried.push(index);
         let endpoint_stat = endpoint_stats.get(index);
         let occupied = endpoint.occupy();
-        match attempt(cluster, endpoint, stats).await {
+        match attempt(cluster, endpoint, stats, offer).await {
             Ok(stream) => {
                 return Ok(Connected {
                     stream,
@@ -96,9 +106,10 @@ async fn attempt(
     cluster: &Cluster,
     endpoint: &Arc<Endpoint>,
     stats: &Scope<ClusterStat>,
+    offer: Option<&[u8]>,
 ) -> Result<Stream, ConnectError> {
     let begun = Instant::now();
-    let stream = timeout(cluster.connect_timeout, dial(endpoint))
+    let stream = timeout(cluster.connect_timeout, dial(endpoint, offer))
         .await
         .unwrap_or_else(|_| Err(ConnectError::TimedOut(endpoint.name.clone())))?;
     let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -106,25 +117,42 @@ async fn attempt(
     Ok(stream)
 }
 
-/// One connection to an endpoint, over the first of its addresses that takes one. How long that may take is the caller's to say.
+/// One connection to an endpoint, over the first of its addresses that takes one, and within TLS where the cluster has it: `offer` is then
+/// the application protocol that the caller will speak, such as `h2`. How long all of it may take is the caller's to say.
 ///
 /// # Errors
 /// The last address's error, or that no address is known.
-pub async fn dial(endpoint: &Endpoint) -> Result<Stream, ConnectError> {
-    let mut last = None;
+pub async fn dial(endpoint: &Endpoint, offer: Option<&[u8]>) -> Result<Stream, ConnectError> {
+    let mut last = ConnectError::NoAddress(endpoint.name.clone());
     for address in endpoint.addresses().iter() {
-        match dial_address(*address).await {
-            Ok(stream) => return Ok(stream.into()),
-            Err(error) => last = Some(error),
-        }
+        let refused = match dial_address(*address).await {
+            Ok(tcp) => match begin_tls(endpoint, tcp, offer).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => error,
+            },
+            Err(source) => ConnectError::Refused {
+                endpoint: endpoint.name.clone(),
+                source,
+            },
+        };
+        last = refused;
     }
-    Err(last.map_or_else(
-        || ConnectError::NoAddress(endpoint.name.clone()),
-        |source| ConnectError::Refused {
-            endpoint: endpoint.name.clone(),
-            source,
-        },
-    ))
+    Err(last)
+}
+
+async fn begin_tls(
+    endpoint: &Endpoint,
+    tcp: TcpStream,
+    offer: Option<&[u8]>,
+) -> Result<Stream, ConnectError> {
+    let Some(tls) = &endpoint.tls else {
+        return Ok(tcp.into());
+    };
+    let connected = tls.connect(tcp, offer).await;
+    connected.map_err(|failure| ConnectError::Tls {
+        endpoint: endpoint.name.clone(),
+        failure,
+    })
 }
 
 async fn dial_address(address: SocketAddr) -> io::Result<TcpStream> {

@@ -28,6 +28,7 @@ use narrows::secret::Secret;
 mod collapse;
 mod random;
 mod schema;
+mod tls;
 
 /// Every key of the format, none at its default.
 const FULL: &str = "
@@ -42,6 +43,13 @@ listeners:
     cluster: orders
     idle_timeout: 5m
     max_connections: 1000
+    tls:
+      certificates:
+        - { certificate: tests/config/tls/certificate.pem, key: tests/config/tls/key.pem }
+      client_certificates: required
+      client_ca: tests/config/tls/ca.pem
+      min_version: '1.3'
+      alpn: [mongodb]
     mongo: { mode: collapse, auth: scram, users_file: tests/config/users, hello: poll }
   - name: legacy
     listen: 0.0.0.0:0
@@ -52,6 +60,12 @@ clusters:
   - name: orders
     endpoints: [10.0.0.1:27017, 'mongos-2.example.com:27017']
     connect_timeout: 1500ms
+    tls:
+      ca: tests/config/tls/ca.pem
+      server_name: shop.example
+      certificate: tests/config/tls/certificate.pem
+      key: tests/config/tls/key.pem
+      min_version: '1.3'
     pool:
       max_connections: 32
       min_idle: 4
@@ -77,6 +91,7 @@ clusters:
   - name: legacy
     endpoints:
       - '[::1]:5432'
+    tls: { verify: false }
 stats:
   enabled: false
   interval: 10s
@@ -93,6 +108,9 @@ clusters:
 ";
 
 fn full() -> Config {
+    // What is in it has tests of its own.
+    let parsed = parse("narrows.yaml", FULL).unwrap();
+    let (listener_tls, cluster_tls) = (&parsed.listeners[0].tls, &parsed.clusters[0].tls);
     let endpoint = |host: &str, port| Endpoint {
         host: host.to_owned(),
         port,
@@ -115,6 +133,7 @@ fn full() -> Config {
                 clusters: vec!["orders".to_owned()],
                 idle_timeout: Some(Duration::from_secs(300)),
                 max_connections: Some(1000),
+                tls: listener_tls.clone(),
                 mongo_auth: MongoAuth::Scram {
                     users_file: PathBuf::from("tests/config/users"),
                     users: Arc::new(Users::load(Path::new("tests/config/users")).unwrap()),
@@ -129,6 +148,7 @@ fn full() -> Config {
                 clusters: vec!["legacy".to_owned()],
                 idle_timeout: None,
                 max_connections: None,
+                tls: None,
                 mongo_auth: MongoAuth::None,
                 mongo_streams_hello: true,
                 http: None,
@@ -141,6 +161,7 @@ fn full() -> Config {
                     endpoint("10.0.0.1", 27017),
                     endpoint("mongos-2.example.com", 27017),
                 ],
+                tls: cluster_tls.clone(),
                 connect_timeout: Duration::from_millis(1500),
                 pool: PoolConfig {
                     max_connections: 32,
@@ -158,6 +179,7 @@ fn full() -> Config {
             ClusterConfig {
                 name: "legacy".to_owned(),
                 endpoints: vec![endpoint("::1", 5432)],
+                tls: parsed.clusters[1].tls.clone(),
                 connect_timeout: Duration::from_secs(5),
                 pool: default_pool(),
                 mongo: default_mongo(),

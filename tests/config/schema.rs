@@ -27,14 +27,14 @@ fn the_schema_requires_what_cannot_be_left_out() {
     let (schema, full) = (schema(), to_json(&full()));
     let keys = keys_below(&schema, &schema, &full, String::new());
     // Two lists, two listeners with three keys each, two clusters with two each, two credentials with two each, the
-    // statsd address.
+    // statsd address, the certificates of a listener and two keys of one.
     assert_eq!(
         keys.iter().filter(|(_, is_required)| *is_required).count(),
-        2 + 2 * 3 + 2 * 2 + 2 * 2 + 1
+        2 + 2 * 3 + 2 * 2 + 2 * 2 + 1 + 3
     );
     for (path, is_required) in keys {
         let (parent, key) = path.rsplit_once('/').unwrap();
-        if NEEDED_BY_ANOTHER_KEY.contains(&key) {
+        if NEEDED_BY_ANOTHER_KEY.contains(&key) || NEEDED_IN_A_PAIR.contains(&path.as_str()) {
             continue;
         }
         let mut shortened = full.clone();
@@ -63,14 +63,18 @@ fn the_schema_requires_what_cannot_be_left_out() {
 }
 
 /// What other keys make necessary or useless, which the schema says in words.
-const NEEDED_BY_ANOTHER_KEY: [&str; 6] = [
+const NEEDED_BY_ANOTHER_KEY: [&str; 7] = [
     "cluster",
+    "client_ca",
     "mode",
     "auth",
     "users_file",
     "password_file",
     "password_env",
 ];
+
+/// Neither of them is of use without the other.
+const NEEDED_IN_A_PAIR: [&str; 2] = ["/clusters/0/tls/certificate", "/clusters/0/tls/key"];
 
 /// The path of every key of `value`, and whether the schema requires it.
 fn keys_below(root: &Value, schema: &Value, value: &Value, path: String) -> Vec<(String, bool)> {

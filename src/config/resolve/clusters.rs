@@ -113,6 +113,7 @@ impl Resolver<'_> {
             endpoints: self.endpoints(&cluster.endpoints, place),
             connect_timeout: self
                 .positive_duration(&cluster.connect_timeout, defaults::CONNECT_TIMEOUT),
+            tls: self.cluster_tls(&cluster.tls, &cluster.endpoints),
             pool: cluster
                 .pool
                 .value()

@@ -90,6 +90,8 @@ impl Resolver<'_> {
         let max_connections = self
             .at_most(&written.max_connections, defaults::CONNECTIONS_MAX)
             .filter(|max| *max != 0);
+        let versions = http.as_ref().map(|http| http.versions);
+        let tls = self.listener_tls(&written.tls, protocol, versions);
         Some(ListenerConfig {
             name: name?,
             listen: listen?,
@@ -97,6 +99,7 @@ impl Resolver<'_> {
             clusters,
             idle_timeout,
             max_connections,
+            tls,
             mongo_auth,
             mongo_streams_hello,
             http,

@@ -209,7 +209,10 @@ impl HttpListener {
             Failure::Expectation => self.refused("expectation"),
             Failure::ConnectNotAllowed => self.refused("connect"),
             Failure::BodyTooLarge => self.stats.inc(Http::DOWNSTREAM_RQ_TOO_LARGE),
-            Failure::HeaderTimeout => self.stats.inc(Http::DOWNSTREAM_RQ_HEADER_TIMEOUT),
+            Failure::HeaderTimeout => {
+                self.stats.inc(Http::DOWNSTREAM_RQ_HEADER_TIMEOUT);
+                self.stats.inc(Http::DOWNSTREAM_RQ_TIMEOUT);
+            }
             Failure::RequestTimeout => self.stats.inc(Http::DOWNSTREAM_RQ_TIMEOUT),
             Failure::RequestIdle | Failure::ReplyIdle => {
                 self.stats.inc(Http::DOWNSTREAM_RQ_IDLE_TIMEOUT);

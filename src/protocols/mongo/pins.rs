@@ -222,7 +222,7 @@ mod tests {
     }
 
     fn endpoint() -> EndpointId {
-        Endpoint::new("127.0.0.1".into(), 1).id
+        Endpoint::new("127.0.0.1".into(), 1, None).id
     }
 
     #[test]

@@ -11,6 +11,9 @@ use crate::upstream::pool::{
 };
 use crate::upstream::{ConnectError, Endpoint, dial};
 
+/// What is offered within TLS (RFC 7301 section 6).
+const ALPN: &[u8] = b"http/1.1";
+
 /// The HTTP/1 connections of a cluster.
 pub struct SharedHttp {
     /// The connections.
@@ -53,7 +56,7 @@ impl Opener for HttpOpener {
         let connect_timeout = self.connect_timeout;
         Box::pin(async move {
             let begun = Instant::now();
-            let dialled = timeout(connect_timeout, dial(&endpoint)).await;
+            let dialled = timeout(connect_timeout, dial(&endpoint, Some(ALPN))).await;
             let stream = dialled
                 .unwrap_or_else(|_| Err(ConnectError::TimedOut(endpoint.name.clone())))
                 .map_err(|error| OpenError::new(kind(&error), error.to_string()))?;
@@ -70,7 +73,7 @@ impl Opener for HttpOpener {
 fn kind(error: &ConnectError) -> OpenErrorKind {
     match error {
         ConnectError::NoAddress(_) => OpenErrorKind::NoAddress,
-        ConnectError::Refused { .. } => OpenErrorKind::Refused,
+        ConnectError::Refused { .. } | ConnectError::Tls { .. } => OpenErrorKind::Refused,
         ConnectError::TimedOut(_) => OpenErrorKind::TimedOut,
     }
 }

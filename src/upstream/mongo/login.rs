@@ -94,7 +94,7 @@ async fn connect_and_log_in(
     options: &OpenOptions<'_>,
     step: &mut Step,
 ) -> Result<Opened, OpenError> {
-    let stream = dial(endpoint).await.map_err(OpenError::Connect)?;
+    let stream = dial(endpoint, None).await.map_err(OpenError::Connect)?;
     let mut fresh = Fresh {
         endpoint,
         stream,

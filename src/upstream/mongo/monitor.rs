@@ -327,7 +327,7 @@ impl Monitor {
         if self.endpoint.is_named() && self.endpoint.addresses().is_empty() {
             discovery::look_up(&self.group.servers.cluster, &self.endpoint).await;
         }
-        connect::dial(&self.endpoint).await
+        connect::dial(&self.endpoint, None).await
     }
 }
 
@@ -378,6 +378,7 @@ fn reason(error: ConnectError) -> String {
     match error {
         ConnectError::NoAddress(_) => "no address is known for this name".into(),
         ConnectError::Refused { source, .. } => source.to_string(),
+        ConnectError::Tls { failure, .. } => format!("TLS: {failure}"),
         ConnectError::TimedOut(_) => "no connection in time".into(),
     }
 }

@@ -240,7 +240,7 @@ impl State {
 
     fn add_named(&mut self, hosts: &[(String, u16)], now: Instant) {
         for host in hosts {
-            let members = &mut self.deployment.members;
+            let members = &self.deployment.members;
             let known = members
                 .iter()
                 .any(|member| is_named(&member.endpoint, host));
@@ -248,13 +248,18 @@ impl State {
                 continue;
             }
             let seed = self.seeds.iter().find(|seed| is_named(seed, host));
-            let endpoint = seed.map_or_else(
-                || Arc::new(Endpoint::new(host.0.clone(), host.1)),
-                Arc::clone,
-            );
-            members.push(Member::unknown(Arc::clone(&endpoint), now));
+            let endpoint = seed.map_or_else(|| Arc::new(self.endpoint(host)), Arc::clone);
+            let member = Member::unknown(Arc::clone(&endpoint), now);
+            self.deployment.members.push(member);
             self.changes.push(Change::Joined(endpoint));
         }
+    }
+
+    /// A server that its fellows name is spoken to as they are.
+    fn endpoint(&self, (host, port): &(String, u16)) -> Endpoint {
+        let tls = self.seeds.first().and_then(|seed| seed.tls.as_ref());
+        let tls = tls.map(|tls| tls.for_host(host));
+        Endpoint::new(host.clone(), *port, tls)
     }
 
     fn remove(&mut self, id: EndpointId) {

@@ -14,6 +14,7 @@ fn deployment(kind: DeploymentKind, members: &[(MemberKind, &str, u64, i64)]) ->
             Arc::new(Endpoint::new(
                 "127.0.0.1".into(),
                 u16::try_from(port).unwrap(),
+                None,
             ))
         })
         .collect();

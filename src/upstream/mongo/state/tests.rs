@@ -17,7 +17,7 @@ impl Scene {
             .iter()
             .map(|name| {
                 let (host, port) = name.rsplit_once(':').unwrap();
-                Arc::new(Endpoint::new(host.into(), port.parse().unwrap()))
+                Arc::new(Endpoint::new(host.into(), port.parse().unwrap(), None))
             })
             .collect();
         Self {

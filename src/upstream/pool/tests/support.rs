@@ -205,7 +205,11 @@ impl Drop for Server {
 }
 
 pub(super) fn endpoint(address: SocketAddr) -> Arc<Endpoint> {
-    Arc::new(Endpoint::new(address.ip().to_string(), address.port()))
+    Arc::new(Endpoint::new(
+        address.ip().to_string(),
+        address.port(),
+        None,
+    ))
 }
 
 /// Dials. What goes wrong is set by the test.
