@@ -217,6 +217,8 @@ fn of_incompatible(error: &PeerIncompatible) -> Reason {
         PeerIncompatible::ServerDoesNotSupportTls12Or13
         | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
         | PeerIncompatible::SupportedVersionsExtensionRequired
+        // Older clients must not send it (RFC 5246 section 7.4.1.4.1), all later ones do.
+        | PeerIncompatible::SignatureAlgorithmsExtensionRequired
         | PeerIncompatible::Tls12NotOffered
         | PeerIncompatible::Tls12NotOfferedOrEnabled => Reason::NoSharedVersion,
         _ => Reason::NoSharedCipher,

@@ -63,8 +63,9 @@ fn the_schema_requires_what_cannot_be_left_out() {
 }
 
 /// What other keys make necessary or useless, which the schema says in words.
-const NEEDED_BY_ANOTHER_KEY: [&str; 7] = [
+const NEEDED_BY_ANOTHER_KEY: [&str; 8] = [
     "cluster",
+    "client_certificates",
     "client_ca",
     "mode",
     "auth",

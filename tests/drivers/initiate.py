@@ -5,11 +5,12 @@ import sys
 import time
 
 import pymongo
-from observe import TIMEOUT_MS
+from observe import TIMEOUT_MS, tls_options
 
 
 def main(address: str) -> None:
-    with pymongo.MongoClient(f"mongodb://{address}/?directConnection=true", serverSelectionTimeoutMS=TIMEOUT_MS) as client:
+    settings = {"serverSelectionTimeoutMS": TIMEOUT_MS, **tls_options()}
+    with pymongo.MongoClient(f"mongodb://{address}/?directConnection=true", **settings) as client:
         name = client.admin.command("getCmdLineOpts")["parsed"]["replication"]["replSet"]
         members = [{"_id": 0, "host": address}]
         client.admin.command("replSetInitiate", {"_id": name, "members": members})

@@ -6,6 +6,7 @@ PyMongo's own command monitoring is the truth that a proxy's counts are compared
 
 import collections
 import json
+import os
 import sys
 import threading
 from typing import Any, Callable
@@ -120,10 +121,18 @@ def connect(address: str, recorder: Recorder, **options: Any) -> pymongo.MongoCl
         "appname": "narrows-drivers",
         "serverSelectionTimeoutMS": TIMEOUT_MS,
         "socketTimeoutMS": TIMEOUT_MS,
+        **tls_options(),
         **options,
         "event_listeners": [recorder, *options.get("event_listeners", ())],
     }
     return pymongo.MongoClient(f"mongodb://{address}/", **{name: value for name, value in settings.items() if value is not None})
+
+
+def tls_options() -> dict:
+    """TLS is for whoever runs the program to say: TLS_CA_FILE verifies the server, TLS_KEY_FILE is what it is shown."""
+    files = {"tlsCAFile": os.environ.get("TLS_CA_FILE"), "tlsCertificateKeyFile": os.environ.get("TLS_KEY_FILE")}
+    given = {name: file for name, file in files.items() if file}
+    return {"tls": True, **given} if given else {}
 
 
 def expect(what: str, found: Any, wanted: Any) -> None:

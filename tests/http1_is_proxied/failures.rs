@@ -166,7 +166,7 @@ fn what_was_counted_adds_up() {
         }
     }
     stats.expect("http.edge.code.201.total", 1);
-    stats.expect("cluster.shop.upstream_rq.201.total", 1);
+    stats.expect("cluster.shop.code.201.total", 1);
     stats.expect("cluster.shop.upstream_rq_completed", 15);
     let endpoint = format!("cluster.shop.endpoint.{}", server.address);
     stats.expect(&format!("{endpoint}.rq_success"), 11);

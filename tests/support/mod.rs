@@ -11,18 +11,21 @@
     clippy::print_stderr
 )]
 
+pub mod certificates;
 pub mod collapse;
 pub mod commands;
 pub mod frames;
 pub mod http;
 pub mod mongo;
 pub mod mongod;
+pub mod openssl;
 pub mod peer;
 pub mod proxy;
 pub mod recorder;
 pub mod replica_set;
 pub mod stats;
 pub mod statsd;
+pub mod tls;
 pub mod wire;
 
 use std::net::TcpListener;

@@ -137,6 +137,21 @@ pub fn python(program: &str, arguments: &[&str]) -> Value {
     json_of(program, driver(program, arguments))
 }
 
+/// The same, within TLS: the driver verifies by `ca`, and shows the certificate with its key that is in `shown`.
+pub fn python_within_tls(
+    program: &str,
+    arguments: &[&str],
+    ca: &Path,
+    shown: Option<&Path>,
+) -> Value {
+    let mut command = driver(program, arguments);
+    command.env("TLS_CA_FILE", ca);
+    if let Some(shown) = shown {
+        command.env("TLS_KEY_FILE", shown);
+    }
+    json_of(program, command)
+}
+
 /// The same for one of `tests/drivers/node`.
 pub fn node(program: &str, arguments: &[&str]) -> Value {
     json_of(program, node_driver(program, arguments))
