@@ -119,6 +119,9 @@ impl<'a> Session<'a> {
                 break end;
             }
         };
+        if !end.cut {
+            self.client.announce_end();
+        }
         let ended = Ended {
             reason: end.reason,
             by_client: end.by_client,
@@ -130,11 +133,15 @@ impl<'a> Session<'a> {
 
     /// One request, from its first byte to the last byte of its reply.
     async fn serve_next(&mut self) -> Result<(), End> {
-        let mut request = self.next_request().await?;
+        let mut place = None;
+        self.next_request(&mut place).await?;
+        let Some(request) = &mut place else {
+            return Ok(());
+        };
         if request.destination.is_some() {
-            self.forward(&mut request).await?;
+            self.forward(request).await?;
         }
-        self.answer(&mut request).await
+        self.answer(request).await
     }
 }
 
