@@ -295,7 +295,7 @@ scopes! {
         Counter RQ_TIMEOUT "rq_timeout" Count "HTTP requests without a whole reply within their route's timeout";
     }
     /// One status code that a cluster answered with.
-    ClusterCode "cluster.{cluster}.upstream_rq.{code}" {
+    ClusterCode "cluster.{cluster}.code.{code}" {
         Counter TOTAL "total" Count "HTTP replies with this status";
     }
     /// Upstream connections of one cluster that clients share.
