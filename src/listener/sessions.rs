@@ -74,6 +74,10 @@ struct Session {
     /// At this tick [`Alarm::Late`] is rung.
     deadline: Cell<Option<u32>>,
     alarm: Cell<Option<Alarm>>,
+    /// The tick at which the session said last what it expects.
+    since: Cell<u32>,
+    /// The session is woken at the next tick.
+    curious: Cell<bool>,
 }
 
 impl SessionTable {
@@ -107,6 +111,8 @@ impl SessionTable {
             patience: Cell::default(),
             deadline: Cell::default(),
             alarm: Cell::default(),
+            since: Cell::default(),
+            curious: Cell::default(),
         }
     }
 
@@ -170,6 +176,9 @@ impl Session {
             self.patience.set(None);
             Alarm::Idle
         } else {
+            if self.curious.take() {
+                self.wake();
+            }
             return;
         };
         self.alarm.set(Some(alarm));
@@ -178,6 +187,7 @@ impl Session {
 
     fn expect(&self, now: u32, patience: Option<Ticks>, deadline: Option<Ticks>) {
         self.last_moved.set(now);
+        self.since.set(now);
         self.patience.set(patience.map(|ticks| ticks.0));
         // The tick that is under way is not a whole one.
         let deadline = deadline.map(|ticks| now.wrapping_add(ticks.0).wrapping_add(1));
@@ -240,6 +250,14 @@ impl SessionHandle {
     /// What the session is told, once. The caller is woken by whatever wakes it for [`Self::verdict`].
     pub fn alarm(&self) -> Option<Alarm> {
         self.session.alarm.take()
+    }
+
+    /// True when a tick has passed since the last call of [`Self::expect`]; until then the session is woken by the tick. For what need
+    /// not be looked at in a phase that is over in no time, as most are.
+    pub fn has_lasted(&self) -> bool {
+        let lasts = self.session.since.get() != self.table.tick.get();
+        self.session.curious.set(!lasts);
+        lasts
     }
 
     /// True when the session should end at its next quiet moment.
@@ -377,6 +395,33 @@ mod tests {
         assert_eq!(session.alarm(), None);
         drop((quick, slow));
         assert!(table.parts.borrow().is_empty());
+    }
+
+    #[test]
+    fn a_phase_lasts_from_the_next_tick_on_and_the_session_hears_of_it() {
+        let woken = Arc::new(Woken(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&woken));
+        let table = Rc::new(SessionTable::default());
+        let handle = table.enter(None);
+        handle.verdict(&Context::from_waker(&waker));
+        handle.expect(None, None);
+        table.walk();
+        assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+        handle.expect(None, None);
+        assert!(!handle.has_lasted());
+        table.walk();
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert!(handle.has_lasted());
+        table.walk();
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    }
+
+    struct Woken(AtomicUsize);
+
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     #[test]

@@ -15,11 +15,12 @@ use super::server::Server;
 use super::side::{Broken, Downstream};
 use super::to_h1;
 use super::to_h2;
-use super::told::{Told, edit};
-use crate::config::{HeaderEditsConfig, HttpVersion};
+use super::told::Told;
+use crate::config::HttpVersion;
 use crate::listener::sessions::{Alarm, Ticks};
 use crate::protocols::http::errors::Failure;
 use crate::protocols::http::report::Underway;
+use crate::protocols::http::route::HeaderEdits;
 use crate::protocols::http::{HttpListener, RouteTimeouts};
 use crate::protocols::relay::Scratch;
 use crate::stats::{Cluster, Http};
@@ -42,7 +43,7 @@ pub(crate) struct Outgoing<'a> {
     /// The head is the whole request.
     pub(crate) whole: bool,
     pub(crate) told: Told<'a>,
-    pub(crate) reply_edits: &'a HeaderEditsConfig,
+    pub(crate) reply_edits: &'a HeaderEdits,
     pub(crate) timeouts: RouteTimeouts,
     /// From now to the last byte of the reply, whatever the route says.
     pub(crate) deadline: Option<Ticks>,
@@ -289,7 +290,7 @@ impl<D: Downstream> Exchange<'_, '_, D> {
             // RFC 9110 §8.6: a server must not send one; what is passed on does not.
             head.headers.remove(header::CONTENT_LENGTH);
         }
-        edit(&mut head.headers, self.out.reply_edits);
+        self.out.reply_edits.apply(&mut head.headers);
         underway.reply_bytes = size(&head);
         self.begun = true;
         self.relay.client.reply(head, end)

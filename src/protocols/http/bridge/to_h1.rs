@@ -253,6 +253,7 @@ fn write_decimal(number: u64, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use crate::config::{ForwardedConfig, ForwardedProto, HeaderEditsConfig, Underscores};
+    use crate::protocols::http::route::HeaderEdits;
     use http::{Request, Response};
 
     fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
@@ -284,6 +285,7 @@ mod tests {
             remove: vec!["x-r".into()],
             ..HeaderEditsConfig::default()
         };
+        let edits = HeaderEdits::new(&[&edits]);
         let told = Told {
             peer: "192.0.2.1",
             is_tls: true,

@@ -3,8 +3,9 @@
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::config::{ForwardedConfig, HeaderEditsConfig, Underscores};
+use crate::config::{ForwardedConfig, Underscores};
 use crate::protocols::http::forwarded;
+use crate::protocols::http::route::HeaderEdits;
 
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -17,7 +18,7 @@ pub(crate) struct Told<'a> {
     pub(crate) is_tls: bool,
     pub(crate) forwarded: ForwardedConfig,
     pub(crate) underscores: Underscores,
-    pub(crate) edits: &'a HeaderEditsConfig,
+    pub(crate) edits: &'a HeaderEdits,
 }
 
 impl Told<'_> {
@@ -31,7 +32,7 @@ impl Told<'_> {
             return !forwarded::replaces_proto(self.forwarded);
         }
         !(self.underscores == Underscores::Drop && name.contains('_')
-            || is_edited(self.edits, name)
+            || self.edits.is_removed(name.as_bytes())
             // What is for proxies is for this one (RFC 9110 §11.7).
             || name.starts_with("proxy-"))
     }
@@ -45,12 +46,7 @@ impl Told<'_> {
         if self.says_proto(fields) {
             forwarded::append_proto(out, self.is_tls);
         }
-        for (name, value) in self.edits.set.iter().chain(&self.edits.add) {
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(value.as_bytes());
-            out.extend_from_slice(b"\r\n");
-        }
+        out.extend_from_slice(self.edits.appended());
     }
 
     /// Makes the fields those that the upstream gets.
@@ -84,35 +80,10 @@ impl Told<'_> {
             };
             fields.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
         }
-        append(fields, self.edits);
+        self.edits.apply(fields);
     }
 
     fn says_proto(&self, fields: &HeaderMap) -> bool {
         forwarded::replaces_proto(self.forwarded) || !fields.contains_key(X_FORWARDED_PROTO)
     }
-}
-
-/// Edits the fields of a reply.
-pub(crate) fn edit(fields: &mut HeaderMap, edits: &HeaderEditsConfig) {
-    for name in edits.set.iter().map(|(name, _)| name).chain(&edits.remove) {
-        fields.remove(name.as_str());
-    }
-    append(fields, edits);
-}
-
-fn append(fields: &mut HeaderMap, edits: &HeaderEditsConfig) {
-    for (name, value) in edits.set.iter().chain(&edits.add) {
-        // The config has checked both.
-        if let (Ok(name), Ok(value)) = (
-            HeaderName::from_bytes(name.as_bytes()),
-            HeaderValue::from_str(value),
-        ) {
-            fields.append(name, value);
-        }
-    }
-}
-
-fn is_edited(edits: &HeaderEditsConfig, name: &str) -> bool {
-    let mut set = edits.set.iter().map(|(name, _)| name);
-    set.any(|set| set == name) || edits.remove.iter().any(|removed| removed == name)
 }

@@ -258,17 +258,18 @@ impl<'a> Named<'a> {
 
     /// True when a field of this name is for this hop only.
     fn has(&self, name: &[u8]) -> bool {
-        // What is for proxies is for this one (RFC 9110 section 11.7).
-        let for_proxies = name
-            .get(..6)
-            .is_some_and(|start| start.eq_ignore_ascii_case(b"proxy-"));
-        for_proxies
+        is_for_proxies(name)
             || self.any
                 && names(self.bytes, self.headers).any(|named| named.eq_ignore_ascii_case(name))
                 && !END_TO_END
                     .iter()
                     .any(|kept| name.eq_ignore_ascii_case(kept))
     }
+}
+
+/// What is for proxies is for this one (RFC 9110 section 11.7).
+fn is_for_proxies(name: &[u8]) -> bool {
+    matches!(name, [b'p' | b'P', rest @ ..] if rest.get(..5).is_some_and(|rest| rest.eq_ignore_ascii_case(b"roxy-")))
 }
 
 /// True for what `Connection` says besides names.

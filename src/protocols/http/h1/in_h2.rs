@@ -11,6 +11,7 @@ use crate::exchange::CloseReason;
 use crate::listener::sessions::Verdict;
 use crate::protocols::http::bridge::{self, H1Client, NoForm, Outgoing, Reply, Target, Told, Went};
 use crate::protocols::http::errors::Failure;
+use crate::protocols::http::route::{Forward, HeaderEdits};
 
 /// A request as an HTTP/2 server gets it.
 pub(super) struct InH2 {
@@ -20,15 +21,17 @@ pub(super) struct InH2 {
 }
 
 impl InH2 {
-    /// The head of a request in the form of HTTP/2.
-    pub(super) fn of(view: View<'_>, is_tls: bool) -> Result<Self, NoForm> {
+    /// The head of a request in the form of HTTP/2, with the path and host that routing makes of its own.
+    pub(super) fn of(view: View<'_>, is_tls: bool, to: &Forward) -> Result<Self, NoForm> {
         let View {
             bytes,
             head,
             headers,
         } = view;
-        let authority = head.authority.map_or(&[][..], |span| span.of(bytes));
-        let mut path = head.path.of(bytes).to_vec();
+        let asked = head.authority.map_or(&[][..], |span| span.of(bytes));
+        let authority = to.host.as_deref().unwrap_or(asked);
+        let (new, rest) = to.path.apply(head.path.of(bytes));
+        let mut path = [new, rest].concat();
         match path.first() {
             None if head.form == TargetForm::Asterisk || head.method.of(bytes) == b"OPTIONS" => {
                 path.push(b'*');
@@ -139,12 +142,7 @@ impl Session<'_> {
     }
 }
 
-fn told<'a>(
-    config: &HttpConfig,
-    peer: &'a str,
-    is_tls: bool,
-    edits: &'a crate::config::HeaderEditsConfig,
-) -> Told<'a> {
+fn told<'a>(config: &HttpConfig, peer: &'a str, is_tls: bool, edits: &'a HeaderEdits) -> Told<'a> {
     Told {
         peer,
         is_tls,

@@ -120,6 +120,9 @@ impl<'a> Session<'a> {
                 break end;
             }
         };
+        if !end.cut {
+            self.client.announce_end();
+        }
         let ended = Ended {
             reason: end.reason,
             by_client: end.by_client,
@@ -131,14 +134,18 @@ impl<'a> Session<'a> {
 
     /// One request, from its first byte to the last byte of its reply.
     async fn serve_next(&mut self) -> Result<(), End> {
-        let mut request = self.next_request().await?;
+        let mut place = None;
+        self.next_request(&mut place).await?;
+        let Some(request) = &mut place else {
+            return Ok(());
+        };
         match &request.destination {
             // Its state is large: it is not paid for by every session.
-            Some(to) if to.in_h2.is_some() => Box::pin(self.forward_in_h2(&mut request)).await?,
-            Some(_) => self.forward(&mut request).await?,
+            Some(to) if to.in_h2.is_some() => Box::pin(self.forward_in_h2(request)).await?,
+            Some(_) => self.forward(request).await?,
             None => {}
         }
-        self.answer(&mut request).await
+        self.answer(request).await
     }
 }
 

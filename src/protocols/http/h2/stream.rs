@@ -1,5 +1,6 @@
 //! One request of an HTTP/2 client, from its head to its report.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use narrows_parsers::http1::Malformed;
 
 use super::Shared;
 use super::grpc::{self, Call, Messages};
-use crate::config::{HttpVersion, Underscores};
+use crate::config::{HttpVersion, Scheme, Underscores};
 use crate::listener::sessions::Ticks;
 use crate::protocols::http::bridge::{
     self, Downstream, Flaw, H2Client, Outgoing, Reply, Told, Went,
@@ -69,13 +70,20 @@ impl<'a> Stream<'a> {
     async fn run(mut self) {
         let listener = Rc::clone(&self.shared.listener);
         let decision = match self.objection() {
-            None => decide(&listener, &View(&self.head)),
+            None => decide(&listener, &View(&self.head), self.scheme()),
             Some(failure) => Decision::Reply(LocalReply::to(failure)),
         };
         self.belongs(&decision);
         match decision {
             Decision::Reply(reply) => self.answer(&reply).await,
             Decision::Forward(forward) => self.forward(&forward).await,
+        }
+    }
+
+    fn scheme(&self) -> Scheme {
+        match self.shared.is_tls {
+            true => Scheme::Https,
+            false => Scheme::Http,
         }
     }
 
@@ -154,13 +162,19 @@ impl<'a> Stream<'a> {
         let listener = &self.shared.listener;
         let config = &listener.config;
         let view = View(&self.head);
+        let (new, rest) = forward.to.path.apply(view.path_and_query());
+        let target = match new {
+            [] => Cow::Borrowed(rest),
+            new => Cow::Owned([new, rest].concat()),
+        };
+        let host = forward.to.host.as_deref();
         let out = Outgoing {
             listener,
             scratch: &self.shared.scratch,
             upstream: forward.upstream,
             head: &self.head,
-            target: view.path_and_query(),
-            authority: view.authority(),
+            target: &target,
+            authority: host.unwrap_or_else(|| view.authority()),
             whole: self.client.request_is_over(),
             told: Told {
                 peer: &self.shared.peer,

@@ -19,7 +19,7 @@ pub struct HeaderEdits {
 
 impl HeaderEdits {
     /// Several layers as one: each sees what those before it have left.
-    pub(super) fn new(layers: &[&HeaderEditsConfig]) -> Self {
+    pub fn new(layers: &[&HeaderEditsConfig]) -> Self {
         let mut removed: Vec<HeaderName> = Vec::new();
         let mut added: Vec<(HeaderName, HeaderValue)> = Vec::new();
         for HeaderEditsConfig { set, add, remove } in layers {
