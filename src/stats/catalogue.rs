@@ -572,8 +572,8 @@ scopes! {
         Counter TOTAL "total" Count "Calls that ended";
         Counter SUCCESS "success" Count "Calls that ended with status 0";
         Counter FAILURE "failure" Count "Calls that ended with another status, or without one";
-        Counter REQUEST_MESSAGES "request_message_count" Count "Messages from clients";
-        Counter RESPONSE_MESSAGES "response_message_count" Count "Messages to clients";
+        Counter REQUEST_MESSAGES "request_messages" Count "Messages from clients";
+        Counter RESPONSE_MESSAGES "response_messages" Count "Messages to clients";
         Histogram TIME_MS "time_ms" Milliseconds "First byte of the call read to last byte of its reply written";
     }
     /// How calls of one gRPC method ended.

@@ -79,7 +79,12 @@ impl Flow {
             match self.state {
                 State::Open if self.held.is_empty() => {
                     let piece = match from.poll_piece(cx) {
-                        Poll::Ready(piece) => piece.map_err(Failed::Source)?,
+                        Poll::Ready(Ok(piece)) => piece,
+                        Poll::Ready(Err(broken)) => {
+                            // What came before is passed on, as far as it can be.
+                            let _ = to.poll_flush(cx);
+                            return Poll::Ready(Err(Failed::Source(broken)));
+                        }
                         Poll::Pending => {
                             ready!(to.poll_flush(cx)).map_err(Failed::Sink)?;
                             return Poll::Pending;

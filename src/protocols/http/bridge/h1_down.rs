@@ -112,21 +112,10 @@ impl<'s> H1Client<'s> {
 
 impl Side for H1Client<'_> {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Broken>> {
-        if self.asked.expects && !self.took_body && self.input.carry().is_empty() {
-            // Answered here: servers that speak HTTP/2 are not asked, since most would not answer.
-            self.out
-                .interim(|text| text.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"));
-            self.asked.expects = false;
-        }
         let mut headers = self.listener.headers.borrow_mut();
         let piece = self.input.poll_piece(self.stream, &mut headers, cx);
         drop(headers);
-        if piece.is_pending() {
-            // A client that can't be written to is noticed when it is read from.
-            let _ = self.out.poll_write(self.stream, cx);
-        } else {
-            self.took_body = true;
-        }
+        self.took_body |= piece.is_ready();
         piece
     }
 
@@ -155,8 +144,8 @@ impl Side for H1Client<'_> {
 
 impl Downstream for H1Client<'_> {
     fn inform(&mut self, head: response::Parts) {
-        // HTTP/1.0 has no such replies; nobody waits for 100 any more.
-        if self.asked.version == Version::HTTP_11 && head.status != StatusCode::CONTINUE {
+        // HTTP/1.0 has no such replies.
+        if self.asked.version == Version::HTTP_11 {
             self.out.interim(|text| to_h1::write_interim(&head, text));
         }
     }

@@ -34,10 +34,8 @@ pub(crate) fn request(
     parts.method = Method::from_bytes(target.method).map_err(|_| NoForm("method"))?;
     parts.version = Version::HTTP_2;
     parts.uri = uri(target.scheme.clone(), target.authority, target.path)?;
-    // The name of the host is in `:authority`; who waits for 100 is answered by the proxy.
-    parts.headers = map(head, fields, |known| {
-        !matches!(known, Known::Host | Known::Expect)
-    })?;
+    // The name of the host is in `:authority`.
+    parts.headers = map(head, fields, |known| known != Known::Host)?;
     if asks_for_trailers(head, fields) {
         parts
             .headers
@@ -164,7 +162,7 @@ mod tests {
             .iter()
             .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
             .collect();
-        assert_eq!(got, ["x-up: 1", "cookie: a=b", "te: trailers"]);
+        assert_eq!(got, ["x-up: 1", "expect: 100-continue", "cookie: a=b", "te: trailers"]);
     }
 
     #[test]

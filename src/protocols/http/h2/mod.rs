@@ -50,6 +50,8 @@ struct Shared<'a> {
     requests: Cell<u64>,
     /// Requests that their client reset before it could have been answered.
     premature: Cell<u64>,
+    /// How often the connection has been looked at.
+    rounds: Cell<u64>,
     /// Alarms that no request uses.
     alarms: RefCell<Vec<PartHandle>>,
 }
@@ -74,6 +76,7 @@ pub async fn serve(
         recent: RefCell::default(),
         requests: Cell::new(0),
         premature: Cell::new(0),
+        rounds: Cell::new(0),
         alarms: RefCell::default(),
         listener,
     };
@@ -126,6 +129,19 @@ impl Shared<'_> {
         self.alarms.borrow_mut().push(alarms);
     }
 
+    /// Lets the connection write what it can.
+    async fn written_once(&self) {
+        let round = self.rounds.get();
+        poll_fn(|cx| {
+            if self.rounds.get() != round {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+
     /// A client reset a request before it could have been answered.
     fn reset_at_once(&self) {
         self.premature.set(self.premature.get() + 1);
@@ -171,6 +187,7 @@ impl Shared<'_> {
                     return Poll::Ready(end);
                 }
                 let accepted = streams.len();
+                self.rounds.set(self.rounds.get() + 1);
                 loop {
                     match connection.poll_accept(cx) {
                         Poll::Ready(Some(Ok((request, respond)))) => {

@@ -230,6 +230,8 @@ impl<'a> Stream<'a> {
                 self.answer(&LocalReply::to(failure)).await;
             }
             Went::Cut(failure) => {
+                // A reset takes the place of what has not been written: that is written first.
+                self.shared.written_once().await;
                 self.client.reset(Reason::INTERNAL_ERROR);
                 self.report_call(grpc::UNAVAILABLE, messages, None);
                 self.underway.cut(failure);
