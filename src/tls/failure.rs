@@ -64,6 +64,8 @@ reasons! {
     NotYetValid "not_yet_valid" "the peer's certificate is not valid yet";
     /// Nobody known has signed it.
     UnknownAuthority "unknown_authority" "the peer's certificate is not from an authority that is known here";
+    /// It is signed with another key than that of the authority it names, or what the peer signed is not signed with its key.
+    BadSignature "bad_signature" "the peer's certificate is not signed by the authority of that name that is known here";
     /// It is for somebody else.
     WrongName "wrong_name" "the peer's certificate is for another name";
     /// It is for something else.
@@ -92,6 +94,7 @@ impl Reason {
             Self::Expired
                 | Self::NotYetValid
                 | Self::UnknownAuthority
+                | Self::BadSignature
                 | Self::WrongPurpose
                 | Self::Revoked
                 | Self::BadCertificate
@@ -201,6 +204,7 @@ fn of_certificate(error: &CertificateError) -> Reason {
             Reason::NotYetValid
         }
         CertificateError::UnknownIssuer => Reason::UnknownAuthority,
+        CertificateError::BadSignature => Reason::BadSignature,
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             Reason::WrongName
         }

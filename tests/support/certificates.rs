@@ -51,16 +51,13 @@ impl Authority {
 
     /// A certificate for these names, the first of which is the subject's common name too.
     pub fn issue(&self, names: &[&str]) -> Files {
-        self.issue_at(
-            &self.folder.path().join(names[0].replace('*', "_")),
-            names,
-            Valid::Now,
-        )
+        self.issue_valid(names, Valid::Now)
     }
 
     /// The same for other times.
     pub fn issue_valid(&self, names: &[&str], valid: Valid) -> Files {
-        self.issue_at(&self.folder.path().join(names[0]), names, valid)
+        let stem = names.join(" ").replace(['*', '.'], "_");
+        self.issue_at(&self.folder.path().join(stem), names, valid)
     }
 
     /// The same in files that begin with `stem`; those that are there are written anew.
