@@ -17,7 +17,7 @@ use super::in_h2::InH2;
 use super::request::{Asked, Destination, Request};
 use super::view::View;
 use super::{End, Session, poll_read};
-use crate::config::{HttpVersion, Underscores};
+use crate::config::{HttpVersion, Scheme, Underscores};
 use crate::exchange::CloseReason;
 use crate::listener::sessions::{Alarm, Verdict};
 use crate::protocols::http::HttpListener;
@@ -129,8 +129,13 @@ impl Session<'_> {
             closes: true,
         };
         request.underway.request_bytes = u64::from(head.length);
+        let scheme = if self.client.is_tls() {
+            Scheme::Https
+        } else {
+            Scheme::Http
+        };
         let decision = match objection(listener, view) {
-            None => decide(listener, &view),
+            None => decide(listener, &view, scheme),
             Some(failure) => Decision::Reply(LocalReply::to(failure)),
         };
         let place = place(listener, view, &decision);
@@ -153,6 +158,7 @@ impl Session<'_> {
             is_tls: self.client.is_tls(),
             forwarded: config.forwarded,
             underscores: config.underscores,
+            to: forward.to,
             edits: &forward.route.request_edits,
             upgrade: upgrade.as_deref(),
         };
