@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use support::http::{Version, WebServer, curl};
 use support::peer::{connect, scripted};
-use support::proxy::{Proxy, resident_bytes};
+use support::proxy::{Proxy, allocated_bytes};
 use support::{eventually, tool};
 
 const GIGABYTE: u64 = 1 << 30;
@@ -123,7 +123,7 @@ fn a_reader_of_a_kilobyte_a_second_stops_the_server_not_the_proxy() {
     let proxy = one_worker(server, Version::Http1);
     warm_up(&proxy);
     let begun = sent.load(Ordering::Relaxed);
-    let before = proxy.resident_bytes();
+    let before = proxy.allocated_bytes();
     let mut slow = connect(proxy.address("http"));
     slow.write_all(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n")
         .unwrap();
@@ -146,7 +146,7 @@ fn a_reader_of_a_kilobyte_a_second_stops_the_server_not_the_proxy() {
         "{} bytes before it was held up",
         held_up - begun
     );
-    let grown = proxy.resident_bytes().saturating_sub(before);
+    let grown = proxy.allocated_bytes().saturating_sub(before);
     assert!(grown <= MOST_GROWN, "memory grew by {grown} bytes");
 }
 
@@ -171,7 +171,7 @@ fn a_server_that_reads_slowly_stops_the_client_not_the_proxy() {
     });
     let proxy = one_worker(server, Version::Http1);
     warm_up(&proxy);
-    let before = proxy.resident_bytes();
+    let before = proxy.allocated_bytes();
     let mut client = connect(proxy.address("http"));
     client
         .write_all(b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n")
@@ -193,7 +193,7 @@ fn a_server_that_reads_slowly_stops_the_client_not_the_proxy() {
     let gone = settled(&sent) - held_up;
     assert!(gone < 1 << 20, "{gone} bytes went on");
     assert!(held_up < 32 << 20, "{held_up} bytes before it was held up");
-    let grown = proxy.resident_bytes().saturating_sub(before);
+    let grown = proxy.allocated_bytes().saturating_sub(before);
     assert!(grown <= MOST_GROWN, "memory grew by {grown} bytes");
     stop.store(true, Ordering::Relaxed);
     drop(proxy);
@@ -222,7 +222,7 @@ fn a_slow_stream_does_not_stop_the_others_of_its_connection() {
             .unwrap();
         received += frame.payload.len();
     }
-    let before = proxy.resident_bytes();
+    let before = proxy.allocated_bytes();
     for number in 1..=10 {
         let stream = 2 * number + 1;
         client.get(stream, "/small").unwrap();
@@ -235,7 +235,7 @@ fn a_slow_stream_does_not_stop_the_others_of_its_connection() {
             "stream {stream}"
         );
     }
-    let grown = proxy.resident_bytes().saturating_sub(before);
+    let grown = proxy.allocated_bytes().saturating_sub(before);
     assert!(grown <= 2 * MOST_GROWN, "memory grew by {grown} bytes");
 }
 
@@ -260,14 +260,14 @@ fn large_file(path: &std::path::Path) {
 
 /// The most that resident memory was above what it was before, looked at while it runs.
 fn growth_while(proxy: &Proxy, run: impl FnOnce()) -> u64 {
-    let before = proxy.resident_bytes();
+    let before = proxy.allocated_bytes();
     let pid = proxy.pid();
     let done = Arc::new(AtomicBool::new(false));
     let over = Arc::clone(&done);
     let watching = std::thread::spawn(move || {
         let mut most = 0;
         while !over.load(Ordering::Relaxed) {
-            most = most.max(resident_bytes(pid));
+            most = most.max(allocated_bytes(pid));
             std::thread::sleep(Duration::from_millis(5));
         }
         most

@@ -101,7 +101,7 @@ impl<'a> Session<'a> {
             peer: peer.map_or_else(Box::default, |peer| {
                 peer.ip().to_canonical().to_string().into()
             }),
-            received: inbox.bytes().len() as u64,
+            received: 0,
             listener,
             client,
             handle,
