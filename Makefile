@@ -17,7 +17,7 @@ help: ## This list
 build: ## The release binary, in target/release/narrows
 	cargo build --release --locked
 
-demo: ## A real MongoDB under a sample load behind narrows, and a live table of its operations
+demo: ## A real MongoDB and a web service under a sample load behind narrows, and a live table of what passes
 	@tests/support/setup.sh demo
 	cargo build --release --locked
 	@$(PYTHON) tests/demo/demo.py --narrows $(TARGET)/release/narrows --mongod $(CACHE)/bin/mongod

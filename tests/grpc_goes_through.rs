@@ -79,15 +79,15 @@ fn expect_counted(proxy: &Proxy) {
         .expect("http.edge.grpc.shop.Carts.Get.total", 506)
         .expect("http.edge.grpc.shop.Carts.Get.success", 503)
         .expect("http.edge.grpc.shop.Carts.Get.failure", 3)
-        .expect("http.edge.grpc.shop.Carts.Get.status.0", 503)
-        .expect("http.edge.grpc.shop.Carts.Get.status.5", 1)
+        .expect("http.edge.grpc.shop.Carts.Get.status.0.total", 503)
+        .expect("http.edge.grpc.shop.Carts.Get.status.5.total", 1)
         .expect("http.edge.grpc.shop.Carts.Add.total", 1)
         .expect("http.edge.grpc.shop.Carts.Add.request_messages", 1_000)
         .expect("http.edge.grpc.shop.Carts.Add.response_messages", 1)
         .expect("http.edge.grpc.shop.Carts.Chat.request_messages", 200)
         .expect("http.edge.grpc.shop.Carts.Chat.response_messages", 200)
         .expect("http.edge.grpc.shop.Carts.List.total", 3)
-        .expect("http.edge.grpc.shop.Carts.Nothing.status.12", 1);
+        .expect("http.edge.grpc.shop.Carts.Nothing.status.12.total", 1);
     let lists = stats.value("http.edge.grpc.shop.Carts.List.response_messages");
     assert!(lists >= 1_000 + 3, "{lists}");
 }

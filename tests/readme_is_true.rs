@@ -11,6 +11,10 @@ use narrows::config::{Config, parse, schema};
 use narrows::stats::sinks::prometheus::family_name;
 use narrows::stats::{Kind, Metric, SCOPES, ScopeRow, Unit};
 
+mod support;
+
+use support::certificates::Authority;
+
 const README: &str = include_str!("../README.md");
 
 const TABLE_BEGIN: &str = "<!-- metrics -->\n";
@@ -57,11 +61,19 @@ fn metrics_named_in_the_text_exist() {
 fn every_yaml_block_is_a_valid_config() {
     let blocks = blocks("yaml");
     assert!(!blocks.is_empty());
+    let authority = Authority::new("README");
+    let files = authority.issue(&["db1.example.com"]);
+    let [ca, certificate, key] =
+        [&authority.file(), &files.certificate, &files.key].map(|path| path.display().to_string());
     for block in blocks {
         // Files that are there only where somebody has put them.
         let block = block
             .replace("/etc/narrows/users", "tests/config/users")
-            .replace("/run/secrets/mongo", "tests/config/password");
+            .replace("/run/secrets/mongo", "tests/config/password")
+            .replace("/etc/narrows/orders.pem", &certificate)
+            .replace("/etc/narrows/orders.key", &key)
+            .replace("/etc/narrows/clients-ca.pem", &ca)
+            .replace("/etc/narrows/db-ca.pem", &ca);
         if let Err(problems) = parse("README.md", &block) {
             panic!("{problems}\nin\n{block}");
         }

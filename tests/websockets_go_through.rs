@@ -43,8 +43,8 @@ fn a_websocket_passes_messages_of_every_kind_both_ways() {
         .stats()
         .expect("http.http.downstream_cx_upgrades_total", TUNNELS)
         .expect("http.http.downstream_cx_upgrades_active", 0)
-        .expect("http.http.code.101", TUNNELS)
-        .expect("http.http.code.403", 1)
+        .expect("http.http.code.101.total", TUNNELS)
+        .expect("http.http.code.403.total", 1)
         .expect("http.http.downstream_rq_active", 0)
         .expect("cluster.http.upstream_cx_active", 0);
 }

@@ -99,11 +99,39 @@ pub enum Malformed {
     ChunkEnd,
     /// The trailer section is larger than what is accepted.
     TrailersTooLarge,
+    /// An HTTP/2 connection that does not begin with the preface and SETTINGS.
+    Preface,
+    /// An HTTP/2 frame of a length that its kind or the receiver does not allow.
+    FrameLength,
+    /// An HTTP/2 frame on stream 0 that belongs to a stream, or the other way round.
+    FrameStream,
+    /// An HTTP/2 frame where another must follow, or of a kind that its sender must not send.
+    UnexpectedFrame,
+    /// Padding of an HTTP/2 frame that does not fit its frame.
+    Padding,
+    /// More CONTINUATION frames than a list of fields may have.
+    Continuations,
+    /// A setting of a value that is not allowed.
+    SettingsValue,
+    /// An HPACK integer that is too long.
+    HpackInteger,
+    /// An HPACK index that no table has.
+    HpackIndex,
+    /// HPACK text that is not Huffman code, or is padded wrongly.
+    HpackHuffman,
+    /// A field that is longer, as it is encoded, than is decoded.
+    HpackFieldLength,
+    /// A size of the HPACK table that is above what was announced, or that comes behind a field.
+    HpackTableSize,
+    /// A list of fields that ends in the middle of a field.
+    HpackTruncated,
+    /// A gRPC message whose first byte is neither 0 nor 1.
+    GrpcPrefix,
 }
 
 impl Malformed {
     /// Every reason, for tables and tests.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 61] = [
         Self::MessageLength,
         Self::Truncated,
         Self::UnknownFlag,
@@ -151,6 +179,20 @@ impl Malformed {
         Self::ChunkOverhead,
         Self::ChunkEnd,
         Self::TrailersTooLarge,
+        Self::Preface,
+        Self::FrameLength,
+        Self::FrameStream,
+        Self::UnexpectedFrame,
+        Self::Padding,
+        Self::Continuations,
+        Self::SettingsValue,
+        Self::HpackInteger,
+        Self::HpackIndex,
+        Self::HpackHuffman,
+        Self::HpackFieldLength,
+        Self::HpackTableSize,
+        Self::HpackTruncated,
+        Self::GrpcPrefix,
     ];
 
     /// A short name for stats, in snake case.
@@ -203,6 +245,20 @@ impl Malformed {
             Self::ChunkOverhead => "chunk_overhead",
             Self::ChunkEnd => "chunk_end",
             Self::TrailersTooLarge => "trailers_too_large",
+            Self::Preface => "preface",
+            Self::FrameLength => "frame_length",
+            Self::FrameStream => "frame_stream",
+            Self::UnexpectedFrame => "unexpected_frame",
+            Self::Padding => "padding",
+            Self::Continuations => "continuations",
+            Self::SettingsValue => "settings_value",
+            Self::HpackInteger => "hpack_integer",
+            Self::HpackIndex => "hpack_index",
+            Self::HpackHuffman => "hpack_huffman",
+            Self::HpackFieldLength => "hpack_field_length",
+            Self::HpackTableSize => "hpack_table_size",
+            Self::HpackTruncated => "hpack_truncated",
+            Self::GrpcPrefix => "grpc_prefix",
         }
     }
 }
@@ -257,6 +313,20 @@ impl fmt::Display for Malformed {
             Self::ChunkOverhead => "too much framing around chunks",
             Self::ChunkEnd => "chunk data that does not end where its size says",
             Self::TrailersTooLarge => "trailer section too large",
+            Self::Preface => "no HTTP/2 preface",
+            Self::FrameLength => "frame of a length that is not allowed",
+            Self::FrameStream => "frame on a stream where its kind has no place",
+            Self::UnexpectedFrame => "frame of a kind that has no place here",
+            Self::Padding => "padding does not fit its frame",
+            Self::Continuations => "too many CONTINUATION frames",
+            Self::SettingsValue => "setting of a value that is not allowed",
+            Self::HpackInteger => "HPACK integer that is too long",
+            Self::HpackIndex => "HPACK index that no table has",
+            Self::HpackHuffman => "HPACK text that is not Huffman code",
+            Self::HpackFieldLength => "field that is too long",
+            Self::HpackTableSize => "size of the HPACK table that is not allowed",
+            Self::HpackTruncated => "list of fields ends in the middle of one",
+            Self::GrpcPrefix => "body is not gRPC messages",
         })
     }
 }

@@ -12,6 +12,7 @@ mod limits;
 mod step;
 
 pub mod http1;
+pub mod http2;
 pub mod mongo;
 #[doc(hidden)]
 pub mod replay;

@@ -1,5 +1,7 @@
 //! What must hold for any bytes at all, checked by the fuzz targets and by tests that replay their corpora.
 
+pub mod http2;
+
 use crate::limits::COMPRESSED_BYTES;
 use crate::mongo::{Malformed, ReplyDecoder, RequestDecoder, Step};
 use std::fmt::Debug;

@@ -58,6 +58,8 @@ pub struct SessionTable {
     count: Arc<AtomicUsize>,
     tick: Cell<u32>,
     sessions: RefCell<Slab<Rc<Session>>>,
+    /// What sessions do several of at the same time: each has alarms of its own.
+    parts: RefCell<Slab<Rc<Session>>>,
     order: Cell<Option<Verdict>>,
     emptied: Notify,
 }
@@ -72,6 +74,10 @@ struct Session {
     /// At this tick [`Alarm::Late`] is rung.
     deadline: Cell<Option<u32>>,
     alarm: Cell<Option<Alarm>>,
+    /// The tick at which the session said last what it expects.
+    since: Cell<u32>,
+    /// The session is woken at the next tick.
+    curious: Cell<bool>,
 }
 
 impl SessionTable {
@@ -85,15 +91,7 @@ impl SessionTable {
 
     /// Enters a session; it leaves the table when the handle is dropped.
     pub fn enter(self: &Rc<Self>, idle_timeout: Option<Duration>) -> SessionHandle {
-        let session = Rc::new(Session {
-            waker: RefCell::new(None),
-            verdict: Cell::new(self.order.get().unwrap_or(Verdict::Go)),
-            last_moved: Cell::new(self.tick.get()),
-            idle_ticks: idle_timeout.map(|timeout| Ticks::of(timeout).0),
-            patience: Cell::default(),
-            deadline: Cell::default(),
-            alarm: Cell::default(),
-        });
+        let session = Rc::new(self.new_session(idle_timeout));
         let mut sessions = self.sessions.borrow_mut();
         let key = sessions.insert(Rc::clone(&session));
         self.count.store(sessions.len(), Ordering::Relaxed);
@@ -101,6 +99,20 @@ impl SessionTable {
             table: Rc::clone(self),
             session,
             key,
+        }
+    }
+
+    fn new_session(&self, idle_timeout: Option<Duration>) -> Session {
+        Session {
+            waker: RefCell::new(None),
+            verdict: Cell::new(self.order.get().unwrap_or(Verdict::Go)),
+            last_moved: Cell::new(self.tick.get()),
+            idle_ticks: idle_timeout.map(|timeout| Ticks::of(timeout).0),
+            patience: Cell::default(),
+            deadline: Cell::default(),
+            alarm: Cell::default(),
+            since: Cell::default(),
+            curious: Cell::default(),
         }
     }
 
@@ -119,6 +131,9 @@ impl SessionTable {
                 session.order(Verdict::Idle);
             }
             session.watch(now, still);
+        }
+        for (_, part) in self.parts.borrow().iter() {
+            part.watch(now, now.wrapping_sub(part.last_moved.get()));
         }
     }
 
@@ -161,10 +176,31 @@ impl Session {
             self.patience.set(None);
             Alarm::Idle
         } else {
+            if self.curious.take() {
+                self.wake();
+            }
             return;
         };
         self.alarm.set(Some(alarm));
         self.wake();
+    }
+
+    fn expect(&self, now: u32, patience: Option<Ticks>, deadline: Option<Ticks>) {
+        self.last_moved.set(now);
+        self.since.set(now);
+        self.patience.set(patience.map(|ticks| ticks.0));
+        // The tick that is under way is not a whole one.
+        let deadline = deadline.map(|ticks| now.wrapping_add(ticks.0).wrapping_add(1));
+        self.deadline.set(deadline);
+        self.alarm.set(None);
+    }
+
+    fn wakes(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        match waker.as_ref() {
+            Some(known) if known.will_wake(cx.waker()) => {}
+            _ => *waker = Some(cx.waker().clone()),
+        }
     }
 
     fn wake(&self) {
@@ -189,29 +225,39 @@ impl SessionHandle {
 
     /// What to do next. The caller is woken when that changes.
     pub fn verdict(&self, cx: &Context<'_>) -> Verdict {
-        let mut waker = self.session.waker.borrow_mut();
-        match waker.as_ref() {
-            Some(known) if known.will_wake(cx.waker()) => {}
-            _ => *waker = Some(cx.waker().clone()),
-        }
+        self.session.wakes(cx);
         self.session.verdict.get()
     }
 
     /// From now on the session is told when nothing moves for `patience`, and when `deadline` has passed. What it was to be told before
     /// is forgotten.
     pub fn expect(&self, patience: Option<Ticks>, deadline: Option<Ticks>) {
-        let now = self.table.tick.get();
-        self.session.last_moved.set(now);
-        self.session.patience.set(patience.map(|ticks| ticks.0));
-        // The tick that is under way is not a whole one.
-        let deadline = deadline.map(|ticks| now.wrapping_add(ticks.0).wrapping_add(1));
-        self.session.deadline.set(deadline);
-        self.session.alarm.set(None);
+        self.session
+            .expect(self.table.tick.get(), patience, deadline);
+    }
+
+    /// One of several things that the session does at the same time. It has alarms of its own.
+    pub fn part(&self) -> PartHandle {
+        let part = Rc::new(self.table.new_session(None));
+        let key = self.table.parts.borrow_mut().insert(Rc::clone(&part));
+        PartHandle {
+            table: Rc::clone(&self.table),
+            part,
+            key,
+        }
     }
 
     /// What the session is told, once. The caller is woken by whatever wakes it for [`Self::verdict`].
     pub fn alarm(&self) -> Option<Alarm> {
         self.session.alarm.take()
+    }
+
+    /// True when a tick has passed since the last call of [`Self::expect`]; until then the session is woken by the tick. For what need
+    /// not be looked at in a phase that is over in no time, as most are.
+    pub fn has_lasted(&self) -> bool {
+        let lasts = self.session.since.get() != self.table.tick.get();
+        self.session.curious.set(!lasts);
+        lasts
     }
 
     /// True when the session should end at its next quiet moment.
@@ -227,6 +273,43 @@ impl SessionHandle {
             verdict => std::task::Poll::Ready(verdict),
         })
         .await
+    }
+}
+
+/// A part of a session, such as one request of several: it is told of its own time only, and ends with its session.
+pub struct PartHandle {
+    table: Rc<SessionTable>,
+    part: Rc<Session>,
+    key: usize,
+}
+
+impl PartHandle {
+    /// Bytes moved: the part is not idle.
+    pub fn touch(&self) {
+        self.part.last_moved.set(self.table.tick.get());
+    }
+
+    /// As [`SessionHandle::expect`].
+    pub fn expect(&self, patience: Option<Ticks>, deadline: Option<Ticks>) {
+        self.part.expect(self.table.tick.get(), patience, deadline);
+    }
+
+    /// What the part is told, once. The caller is woken by it.
+    pub fn alarm(&self, cx: &Context<'_>) -> Option<Alarm> {
+        self.part.wakes(cx);
+        self.part.alarm.take()
+    }
+
+    /// Nobody waits for its alarms any more: it can be used again.
+    pub fn rest(&self) {
+        self.expect(None, None);
+        self.part.waker.take();
+    }
+}
+
+impl Drop for PartHandle {
+    fn drop(&mut self) {
+        self.table.parts.borrow_mut().try_remove(self.key);
     }
 }
 
@@ -290,6 +373,54 @@ mod tests {
         for _ in 0..9 {
             table.walk();
             assert_eq!(handle.alarm(), None);
+        }
+    }
+
+    #[test]
+    fn a_part_has_alarms_of_its_own() {
+        let table = Rc::new(SessionTable::default());
+        let session = table.enter(None);
+        let (quick, slow) = (session.part(), session.part());
+        let cx = Context::from_waker(Waker::noop());
+        let ticks = |n: u32| Some(Ticks::of(TICK * n));
+        quick.expect(None, ticks(1));
+        slow.expect(ticks(3), None);
+        table.walk();
+        assert_eq!(quick.alarm(&cx), None);
+        table.walk();
+        assert_eq!(quick.alarm(&cx), Some(Alarm::Late));
+        table.walk();
+        table.walk();
+        assert_eq!(slow.alarm(&cx), Some(Alarm::Idle));
+        assert_eq!(session.alarm(), None);
+        drop((quick, slow));
+        assert!(table.parts.borrow().is_empty());
+    }
+
+    #[test]
+    fn a_phase_lasts_from_the_next_tick_on_and_the_session_hears_of_it() {
+        let woken = Arc::new(Woken(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&woken));
+        let table = Rc::new(SessionTable::default());
+        let handle = table.enter(None);
+        handle.verdict(&Context::from_waker(&waker));
+        handle.expect(None, None);
+        table.walk();
+        assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+        handle.expect(None, None);
+        assert!(!handle.has_lasted());
+        table.walk();
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert!(handle.has_lasted());
+        table.walk();
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    }
+
+    struct Woken(AtomicUsize);
+
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
         }
     }
 

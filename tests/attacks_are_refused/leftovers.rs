@@ -24,7 +24,7 @@ fn a_body_behind_a_reply_of_the_proxys_own_is_no_request() {
          \x20     - { name: teapot, path: /teapot, respond: { status: 418, body: short and stout } }\n\
          \x20     - { name: smuggled, path: /smuggled, respond: { status: 299, body: oh no } }\n\
          \x20     - { name: old, prefix: /old/, redirect: { status: 301, host: b } }\n\
-         clusters: []\n",
+         clusters: [{ name: unused, endpoints: [\"127.0.0.1:1\"] }]\n",
     );
     for line in [
         "POST /teapot",
@@ -58,7 +58,7 @@ fn a_body_behind_a_reply_of_the_proxys_own_is_no_request() {
     }
     proxy
         .stats()
-        .expect("http.edge.route.smuggled.upstream_rq_total", 0)
+        .expect("http.edge.route.smuggled.downstream_rq_total", 0)
         .expect("http.edge.downstream_cx_protocol_error", 0);
 }
 

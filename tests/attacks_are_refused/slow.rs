@@ -20,7 +20,10 @@ fn a_head_that_comes_byte_by_byte_is_given_up() {
         "PRI * HTTP/2.0\r\n\r\nS",
     ];
     for begin in begins {
-        let before = arena.proxy.stats().value("http.edge.downstream_rq_timeout");
+        let before = arena
+            .proxy
+            .stats()
+            .value("http.edge.downstream_rq_header_timeout");
         let (said, took) = drip(&arena, begin, b"x");
         assert!(matches!(status(&said), 408 | 0), "{begin:?}: {said:?}");
         assert!(
@@ -33,7 +36,7 @@ fn a_head_that_comes_byte_by_byte_is_given_up() {
         );
         if begin.starts_with("GET") {
             assert_eq!(status(&said), 408, "{said:?}");
-            arena.expect_counted("http.edge.downstream_rq_timeout", before);
+            arena.expect_counted("http.edge.downstream_rq_header_timeout", before);
         }
     }
     assert_eq!(arena.arrived(), []);

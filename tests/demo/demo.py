@@ -1,9 +1,10 @@
-"""`make demo`: a real mongod, narrows in front of it, a sample application, and a live table of what passes.
+"""`make demo`: a real mongod, a web service, narrows in front of both, who uses them, and a live table of what passes.
 
 On a terminal it runs until Ctrl-C. Otherwise, or with DEMO_SECONDS=N, it runs for a while, prints the table once and ends.
 """
 
 import argparse
+import dataclasses
 import os
 import pathlib
 import shutil
@@ -20,6 +21,33 @@ from processes import Processes, free_port  # noqa: E402
 
 SECONDS_WITHOUT_A_TERMINAL = 10.0
 
+CONFIG = """\
+admin: {{ listen: 127.0.0.1:{ports.admin} }}
+listeners:
+  - {{ name: mongo, listen: 127.0.0.1:{ports.mongo}, protocol: mongo, cluster: mongo }}
+  - name: web
+    listen: 127.0.0.1:{ports.web}
+    protocol: http
+    http:
+      caller_header: x-caller
+      virtual_hosts:
+        - name: shop
+          domains: ["*"]
+          routes:
+            - {{ name: products, prefix: /products/, cluster: web }}
+            - {{ name: carts, prefix: /carts/, methods: [GET], cluster: web }}
+            - {{ name: add-to-cart, prefix: /carts/, methods: [POST], cluster: web }}
+            - {{ name: orders, path: /orders, cluster: web }}
+            - {{ name: sign-up, path: /sign-up, cluster: web }}
+            - {{ name: reports, prefix: /reports/, cluster: web, timeout: 10s }}
+            - {{ name: old, prefix: /old/, redirect: {{ status: 301, prefix_rewrite: /products/ }} }}
+            - {{ name: health, path: /health, respond: {{ status: 200, body: well }} }}
+            - {{ name: rest, prefix: /, cluster: web }}
+clusters:
+  - {{ name: mongo, endpoints: [127.0.0.1:{mongod}] }}
+  - {{ name: web, endpoints: [127.0.0.1:{web}] }}
+"""
+
 
 def main() -> None:
     arguments = parse()
@@ -27,8 +55,7 @@ def main() -> None:
         folder = pathlib.Path(name)
         with Processes(folder) as processes:
             try:
-                proxy, admin = start(arguments, folder, processes)
-                watch(proxy, admin, processes)
+                watch(start(arguments, folder, processes), processes)
             except KeyboardInterrupt:
                 print()
 
@@ -40,36 +67,51 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def start(arguments: argparse.Namespace, folder: pathlib.Path, processes: Processes) -> tuple[int, int]:
-    server, proxy, admin = free_port(), free_port(27117), free_port(9900)
+@dataclasses.dataclass
+class Ports:
+    """Where narrows listens."""
+
+    mongo: int
+    web: int
+    admin: int
+
+
+def start(arguments: argparse.Namespace, folder: pathlib.Path, processes: Processes) -> Ports:
+    ports = Ports(free_port(27117), free_port(8080), free_port(9900))
+    mongod, web = free_port(), free_port()
     data = folder / "data"
     data.mkdir()
     processes.start(
-        "mongod", arguments.mongod, "--dbpath", data, "--port", server, "--bind_ip", "127.0.0.1",
+        "mongod", arguments.mongod, "--dbpath", data, "--port", mongod, "--bind_ip", "127.0.0.1",
         "--unixSocketPrefix", folder, "--wiredTigerCacheSizeGB", "0.5",
     )  # fmt: skip
-    processes.wait_for_port("mongod", server)
-    command = [
-        arguments.narrows, "run", "--listen", f"mongo://127.0.0.1:{proxy}", "--to", f"127.0.0.1:{server}",
-        "--admin", f"127.0.0.1:{admin}",
-    ]  # fmt: skip
-    processes.start("narrows", *command)
-    processes.wait_for_port("narrows", proxy)
-    stats.wait_until_ready(admin, processes)
-    shop = pathlib.Path(__file__).with_name("shop.py")
-    processes.start("shop", sys.executable, shop, f"127.0.0.1:{proxy}")
-    print(f"mongod 127.0.0.1:{server}  <-  narrows 127.0.0.1:{proxy}  <-  tests/demo/shop.py")
-    return proxy, admin
+    processes.wait_for_port("mongod", mongod)
+    config = folder / "narrows.yaml"
+    config.write_text(CONFIG.format(ports=ports, mongod=mongod, web=web))
+    processes.start("narrows", arguments.narrows, "run", "-c", config)
+    processes.wait_for_port("narrows", ports.mongo)
+    stats.wait_until_ready(ports.admin, processes)
+    here = pathlib.Path(__file__).parent
+    processes.start("shop", sys.executable, here / "shop.py", f"127.0.0.1:{ports.mongo}")
+    # The web service asks MongoDB through narrows as well.
+    processes.start("web", sys.executable, here / "web.py", web, f"127.0.0.1:{ports.mongo}")
+    processes.wait_for_port("web", web)
+    processes.start("visitors", sys.executable, here / "visitors.py", f"127.0.0.1:{ports.web}")
+    print(f"mongod    127.0.0.1:{mongod}  <-  narrows 127.0.0.1:{ports.mongo}  <-  tests/demo/shop.py, tests/demo/web.py")
+    print(f"web.py    127.0.0.1:{web}  <-  narrows 127.0.0.1:{ports.web}  <-  tests/demo/visitors.py, in HTTP/2")
+    return ports
 
 
-def watch(proxy: int, admin: int, processes: Processes) -> None:
+def watch(ports: Ports, processes: Processes) -> None:
     live = sys.stdout.isatty() and "DEMO_SECONDS" not in os.environ
     seconds = float("inf") if live else float(os.environ.get("DEMO_SECONDS", SECONDS_WITHOUT_A_TERMINAL))
     end = time.monotonic() + seconds
     places = [
-        f"http://127.0.0.1:{admin}/stats?filter=callsite",
-        f"http://127.0.0.1:{admin}/metrics",
-        f"mongodb://127.0.0.1:{proxy}/?directConnection=true  (try it with your own program)",
+        f"http://127.0.0.1:{ports.admin}/stats?filter=callsite",
+        f"http://127.0.0.1:{ports.admin}/stats?filter=http.*route",
+        f"http://127.0.0.1:{ports.admin}/metrics",
+        f"mongodb://127.0.0.1:{ports.mongo}/?directConnection=true  (try it with your own program)",
+        f"http://127.0.0.1:{ports.web}/products/kind-7",
     ]
     rates = table.Rates()
     rows = []
@@ -77,7 +119,7 @@ def watch(proxy: int, admin: int, processes: Processes) -> None:
         time.sleep(min(1.0, max(0.0, end - time.monotonic())))
         processes.check()
         try:
-            rows = rates.update(stats.read(admin), time.monotonic())
+            rows = rates.update(stats.read(ports.admin), time.monotonic())
         except (urllib.error.URLError, TimeoutError) as error:
             processes.give_up(f"the admin page does not answer: {error}", "narrows")
         if live:

@@ -5,8 +5,8 @@ from stats import Operation
 QUANTILES = (50, 90, 99)
 HEADINGS = ("count", "per s", "p50 ms", "p90 ms", "p99 ms", "errors")
 WIDTH = 9
-# Rows of the screen that are not operations: two blank, two headings, a title, and the line of the cursor.
-FRAME = 6
+# Rows of the screen that are not operations: three blank, three headings, a title, and the line of the cursor.
+FRAME = 8
 
 Row = tuple[Operation, float]
 
@@ -38,11 +38,14 @@ def render(rows: list[Row], places: list[str], columns: int = 110, lines: int | 
     """The whole page; as many rows as `lines` has room for, the busiest first."""
     sites = [row for row in rows if row[0].kind == "call site"]
     commands = [row for row in rows if row[0].kind == "command"]
-    room = None if lines is None else max(2, lines - FRAME - len(places))
+    routes = [row for row in rows if row[0].kind == "route"]
+    room = None if lines is None else max(3, lines - FRAME - len(places))
     if room is not None:
-        commands = commands[: max(1, room // 3)]
-        sites = sites[: room - len(commands)]
+        commands = commands[: max(1, room // 4)]
+        routes = routes[: max(1, room // 3)]
+        sites = sites[: room - len(commands) - len(routes)]
     page = [*places, ""]
+    page += section("route", "", routes, columns) + [""]
     page += section("collection", "call site", sites, columns) + [""]
     page += section("command", "", commands, columns)
     return "\n".join(page) + "\n"

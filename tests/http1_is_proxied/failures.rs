@@ -33,7 +33,6 @@ fn a_server_that_is_not_there_is_503_and_the_next_one_is_asked() {
         stats.expect("http.edge.downstream_rq_5xx", number);
         stats.expect("http.edge.flag.UF.total", number);
         stats.expect("cluster.shop.upstream_rq_5xx", number);
-        stats.expect("cluster.shop.upstream_rq_503.total", 0);
         stats.expect("cluster.shop.upstream_rq_pending_failure_eject", number);
     }
     let server = Server::answering(OK);

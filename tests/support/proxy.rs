@@ -157,6 +157,11 @@ impl Proxy {
     pub fn resident_bytes(&self) -> u64 {
         resident_bytes(self.pid())
     }
+
+    /// Resident memory that is no file's, in bytes.
+    pub fn allocated_bytes(&self) -> u64 {
+        allocated_bytes(self.pid())
+    }
 }
 
 impl Drop for Proxy {
@@ -192,11 +197,20 @@ fn with_admin(config: &str) -> String {
 
 /// Resident memory of any process, in bytes.
 pub fn resident_bytes(pid: u32) -> u64 {
+    bytes_of(pid, "VmRSS:")
+}
+
+/// The part of it that is no file's: the first use of a function brings its page in, which is no growth.
+pub fn allocated_bytes(pid: u32) -> u64 {
+    bytes_of(pid, "RssAnon:")
+}
+
+fn bytes_of(pid: u32, line: &str) -> u64 {
     let status = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"));
     let status = status.unwrap();
     let line = status
         .lines()
-        .find(|line| line.starts_with("VmRSS:"))
+        .find(|each| each.starts_with(line))
         .unwrap();
     line.split_whitespace()
         .nth(1)

@@ -2,9 +2,12 @@
 
 use std::rc::Rc;
 
+use narrows_parsers::http1::Malformed;
+
 use super::HttpListener;
 use super::errors::Failure;
-use super::route::{Action, RequestView, Route};
+use super::route::{self, Action, RequestView, Route};
+use crate::config::{ForwardedProto, Scheme};
 use crate::upstream::http::HttpUpstream;
 
 /// Who answers.
@@ -19,6 +22,8 @@ pub enum Decision<'a> {
 pub struct Forward<'a> {
     /// The route that takes it.
     pub route: &'a Route,
+    /// What becomes of its path and host.
+    pub to: &'a route::Forward,
     /// The cluster's place in the listener's list.
     pub cluster: usize,
     /// The cluster.
@@ -54,21 +59,61 @@ impl LocalReply<'_> {
     }
 }
 
-/// Chooses who answers.
-pub fn decide<'a>(listener: &'a HttpListener, request: &impl RequestView) -> Decision<'a> {
+/// Chooses who answers a request that came over a connection of this scheme.
+pub fn decide<'a>(
+    listener: &'a HttpListener,
+    request: &impl RequestView,
+    scheme: Scheme,
+) -> Decision<'a> {
     let Some(route) = listener.routes.find(request) else {
         return Decision::Reply(LocalReply::to(Failure::NoRoute));
     };
-    let Action::Forward(cluster) = route.action;
-    match listener.upstreams.get(cluster) {
-        Some(Some(upstream)) => Decision::Forward(Forward {
-            route,
-            cluster,
-            upstream,
-        }),
-        _ => Decision::Reply(LocalReply {
-            route: Some(route),
-            ..LocalReply::to(Failure::NoCluster)
-        }),
+    let failed = |failure| LocalReply {
+        route: Some(route),
+        ..LocalReply::to(failure)
+    };
+    let answered = |status, body, location| LocalReply {
+        route: Some(route),
+        status,
+        body,
+        location,
+        failure: None,
+    };
+    Decision::Reply(match &route.action {
+        Action::Forward(to) => {
+            let random = || to.clusters.pick(listener.random());
+            let cluster = to.clusters.only().unwrap_or_else(random);
+            match listener.upstreams.get(cluster) {
+                Some(Some(upstream)) => {
+                    return Decision::Forward(Forward {
+                        route,
+                        to,
+                        cluster,
+                        upstream,
+                    });
+                }
+                _ => failed(Failure::NoCluster),
+            }
+        }
+        Action::Redirect(redirect) => {
+            match redirect.location(request, client_scheme(listener, request, scheme)) {
+                Some(location) => answered(redirect.status, &[], Some(location)),
+                None => failed(Failure::Malformed(Malformed::MissingHost)),
+            }
+        }
+        Action::Respond(respond) => answered(respond.status, &respond.body, None),
+    })
+}
+
+/// How the client's own connection is secured: what a trusted proxy in front says, else what it is here.
+fn client_scheme(listener: &HttpListener, request: &impl RequestView, here: Scheme) -> Scheme {
+    let told = match listener.config.forwarded.proto {
+        ForwardedProto::Keep => request.header(b"x-forwarded-proto"),
+        ForwardedProto::Set => None,
+    };
+    match told {
+        Some(b"https") => Scheme::Https,
+        Some(b"http") => Scheme::Http,
+        _ => here,
     }
 }

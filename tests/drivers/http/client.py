@@ -2,7 +2,7 @@
 
 {"version": "http1"|"http2", "address": "HOST:PORT", "method": .., "path": .., "fields": [[name, value], ..],
  "body": N bytes of the pattern, or "data": these very bytes (Latin-1), "length": whether their number is said, "trailers": [[name, value], ..],
- "expect": wait for 100, "cut": reset after so many bytes, "over": name of a connection to keep,
+ "expect": wait for 100, "cut": reset after so many bytes, when the reply has begun, "over": name of a connection to keep,
  "authority": .., "pause": seconds before each piece after the first}
 
 The answer has the interim replies, status, fields, framing (HTTP/1), length and SHA-256 of the body and the body itself when it is
@@ -57,7 +57,7 @@ class Http1Connection:
         if order.get("expect"):
             fields.append(("expect", "100-continue"))
         self.writer.write(http1.head(f"{order['method']} {order['path']} HTTP/1.1", fields))
-        self.may_send = asyncio.Event()
+        self.may_send, self.head_came = asyncio.Event(), asyncio.Event()
         if not order.get("expect"):
             self.may_send.set()
         sending = asyncio.ensure_future(self._send(order, chunked, answer.sent))
@@ -79,6 +79,7 @@ class Http1Connection:
             await self.writer.drain()
             sent.add(piece)
         if "cut" in order:
+            await self.head_came.wait()
             # A linger of nothing makes the kernel send a reset in place of an end.
             self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.writer.transport.abort()
@@ -99,6 +100,7 @@ class Http1Connection:
             answer["interims"].append([status, fields])
             self.may_send.set()
         answer |= {"status": status, "fields": fields}
+        self.head_came.set()
         body = http1.Body(self.reader, http1.reply_framing(method, status, fields))
         answer["framing"] = body.framing if isinstance(body.framing, str) else "length"
         async for piece in body:
@@ -156,6 +158,7 @@ class Http2Connection:
                 await stream.send(piece)
                 sent.add(piece)
             if "cut" in order:
+                await stream.headers_came.wait()
                 await stream.reset(ErrorCodes.CANCEL)
                 stream.come(None, Ended("reset here"))
                 return

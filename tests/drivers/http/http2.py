@@ -112,6 +112,10 @@ class Connection:
         self._streams[number] = Stream(self, number)
         return self._streams[number]
 
+    def forget(self, stream: Stream) -> None:
+        """Of a stream that has ended, by whoever keeps a connection for long."""
+        self._streams.pop(stream.number, None)
+
     def give_credit(self, number: int, length: int) -> None:
         if length and not self.closed:
             try:

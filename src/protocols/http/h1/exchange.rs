@@ -159,8 +159,9 @@ impl Session<'_> {
         if let Poll::Ready(went) = self.poll_reply(request, exchange, cx) {
             return Poll::Ready(went);
         }
-        // While the request comes, the upload looks at the client.
-        if request.underway.request_written.is_some() || exchange.refuses {
+        // While the request comes, the upload looks at the client; and who has a reply in no time does not leave before.
+        let is_sent = request.underway.request_written.is_some() || exchange.refuses;
+        if is_sent && self.handle.has_lasted() {
             return self.poll_left(cx).map(Went::ClientEnded);
         }
         Poll::Pending
@@ -310,7 +311,9 @@ impl Session<'_> {
     ) -> Result<Begun, Went> {
         let (asked, bytes) = (request.asked, exchange.reply.bytes());
         let switched = head.framing == Framing::Tunnel;
-        if head.status == 101 && !was_offered(request, bytes, head, headers) {
+        let agreed = head.status != 101 || was_offered(request, bytes, head, headers);
+        // A body that still comes would be the first of what passes the tunnel.
+        if !agreed || switched && !request.upload.has_all() {
             return Err(exchange.failed(request, Failure::UpstreamMalformed));
         }
         let knows_chunks = asked.version == Version::Http11;

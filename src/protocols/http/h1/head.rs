@@ -6,9 +6,10 @@ use narrows_parsers::http1::{
 };
 
 use super::view::View;
-use crate::config::{ForwardedConfig, HeaderEditsConfig, Underscores};
+use crate::config::{ForwardedConfig, Underscores};
 use crate::protocols::http::decide::LocalReply;
 use crate::protocols::http::forwarded;
+use crate::protocols::http::route::{self, HeaderEdits};
 
 /// Names in `Connection` that are looked at. Nobody who means well has more than three.
 const MAX_NAMED: usize = 32;
@@ -34,7 +35,9 @@ pub(super) struct Told<'a> {
     pub(super) is_tls: bool,
     pub(super) forwarded: ForwardedConfig,
     pub(super) underscores: Underscores,
-    pub(super) edits: &'a HeaderEditsConfig,
+    /// What becomes of the path and the host.
+    pub(super) to: &'a route::Forward,
+    pub(super) edits: &'a HeaderEdits,
     /// The protocols that the client offers to change to.
     pub(super) upgrade: Option<&'a [u8]>,
 }
@@ -50,7 +53,7 @@ pub(super) struct Reply<'a> {
     pub(super) chunked: bool,
     /// The connection changes its protocol.
     pub(super) switches: bool,
-    pub(super) edits: &'a HeaderEditsConfig,
+    pub(super) edits: &'a HeaderEdits,
 }
 
 /// Writes a request's head as the upstream gets it.
@@ -60,12 +63,13 @@ pub(super) fn to_upstream(out: &mut Vec<u8>, view: View<'_>, told: &Told<'_>) {
         head,
         headers,
     } = view;
-    request_line(out, bytes, head);
+    request_line(out, bytes, head, told.to);
     let named = Named::of(bytes, headers);
-    let new_host = head.form == TargetForm::Absolute || head.host.is_none();
+    let rewritten = told.to.host.as_deref();
+    let new_host = head.form == TargetForm::Absolute || head.host.is_none() || rewritten.is_some();
     if new_host {
         let authority = head.authority.map(|authority| authority.of(bytes));
-        line(out, b"host", authority.unwrap_or_default());
+        line(out, b"host", rewritten.or(authority).unwrap_or_default());
     }
     if head.framing == Framing::Chunked {
         chunked(out);
@@ -81,7 +85,7 @@ pub(super) fn to_upstream(out: &mut Vec<u8>, view: View<'_>, told: &Told<'_>) {
             let underscored = field.underscore && told.underscores == Underscores::Drop;
             !underscored
                 && (known != Known::Other || !named.has(name))
-                && !is_edited(told.edits, name)
+                && !told.edits.is_removed(name)
         }
     });
     let of = |known| {
@@ -97,7 +101,7 @@ pub(super) fn to_upstream(out: &mut Vec<u8>, view: View<'_>, told: &Told<'_>) {
     if let Some(upgrade) = told.upgrade {
         switch(out, upgrade);
     }
-    append_edits(out, told.edits);
+    out.extend_from_slice(told.edits.appended());
     out.extend_from_slice(b"\r\n");
 }
 
@@ -124,7 +128,7 @@ pub(super) fn to_client(
         known if known.is_hop_by_hop() => false,
         known => {
             let name = field.name.of(bytes);
-            (known != Known::Other || !named.has(name)) && !is_edited(reply.edits, name)
+            (known != Known::Other || !named.has(name)) && !reply.edits.is_removed(name)
         }
     });
     if reply.switches {
@@ -133,7 +137,7 @@ pub(super) fn to_client(
     } else {
         connection(out, reply.version, reply.closes);
     }
-    append_edits(out, reply.edits);
+    out.extend_from_slice(reply.edits.appended());
     out.extend_from_slice(b"\r\n");
 }
 
@@ -144,7 +148,7 @@ pub(super) fn interim(out: &mut Vec<u8>, bytes: &[u8], head: &ResponseHead, head
         closes: false,
         chunked: false,
         switches: false,
-        edits: &HeaderEditsConfig::default(),
+        edits: &HeaderEdits::default(),
     };
     to_client(out, bytes, head, headers, &reply);
 }
@@ -158,18 +162,22 @@ pub(super) fn local(
     with_body: bool,
 ) {
     let status = reply.status;
+    let edits = reply.route.map(|route| &route.response_edits);
+    let stays = |name: &[u8]| edits.is_none_or(|edits| !edits.is_removed(name));
     out.extend_from_slice(b"HTTP/1.1 ");
     number(out, usize::from(status));
     out.push(b' ');
     out.extend_from_slice(reason(status).as_bytes());
     out.extend_from_slice(b"\r\n");
-    if let Some(location) = &reply.location {
+    if let Some(location) = &reply.location
+        && stays(b"location")
+    {
         line(out, b"location", location);
     }
     // RFC 9110 section 8.6: neither with 1xx nor with 204.
     let bodiless = status < 200 || status == 204;
     if !bodiless {
-        if !reply.body.is_empty() {
+        if !reply.body.is_empty() && stays(b"content-type") {
             line(out, b"content-type", b"text/plain");
         }
         out.extend_from_slice(b"content-length: ");
@@ -177,6 +185,7 @@ pub(super) fn local(
         out.extend_from_slice(b"\r\n");
     }
     connection(out, version, closes);
+    out.extend_from_slice(edits.map_or(&[], HeaderEdits::appended));
     out.extend_from_slice(b"\r\n");
     if with_body && !bodiless && status != 304 {
         out.extend_from_slice(reply.body);
@@ -184,18 +193,20 @@ pub(super) fn local(
 }
 
 /// The request line in HTTP/1.1, with the target as servers that are no proxies get it (RFC 9112 section 3.2).
-fn request_line(out: &mut Vec<u8>, bytes: &[u8], head: &RequestHead) {
+fn request_line(out: &mut Vec<u8>, bytes: &[u8], head: &RequestHead, to: &route::Forward) {
     let path = match (head.form, head.path.of(bytes)) {
         (TargetForm::Absolute, path) => path,
         _ => head.target.of(bytes),
     };
     out.extend_from_slice(head.method.of(bytes));
     out.push(b' ');
-    match path.first() {
+    let (start, path) = to.path.apply(path);
+    match start.first().or(path.first()) {
         None if head.method.of(bytes) == b"OPTIONS" => out.push(b'*'),
         None | Some(b'?') => out.push(b'/'),
         Some(_) => {}
     }
+    out.extend_from_slice(start);
     out.extend_from_slice(path);
     out.extend_from_slice(b" HTTP/1.1\r\n");
 }
@@ -247,17 +258,18 @@ impl<'a> Named<'a> {
 
     /// True when a field of this name is for this hop only.
     fn has(&self, name: &[u8]) -> bool {
-        // What is for proxies is for this one (RFC 9110 section 11.7).
-        let for_proxies = name
-            .get(..6)
-            .is_some_and(|start| start.eq_ignore_ascii_case(b"proxy-"));
-        for_proxies
+        is_for_proxies(name)
             || self.any
                 && names(self.bytes, self.headers).any(|named| named.eq_ignore_ascii_case(name))
                 && !END_TO_END
                     .iter()
                     .any(|kept| name.eq_ignore_ascii_case(kept))
     }
+}
+
+/// What is for proxies is for this one (RFC 9110 section 11.7).
+fn is_for_proxies(name: &[u8]) -> bool {
+    matches!(name, [b'p' | b'P', rest @ ..] if rest.get(..5).is_some_and(|rest| rest.eq_ignore_ascii_case(b"roxy-")))
 }
 
 /// True for what `Connection` says besides names.
@@ -273,22 +285,6 @@ fn names<'a>(bytes: &'a [u8], headers: &'a Headers) -> impl Iterator<Item = &'a 
         .filter(|field| field.known == Known::Connection)
         .flat_map(move |field| list_members(field.value.of(bytes)))
         .take(MAX_NAMED)
-}
-
-fn is_edited(edits: &HeaderEditsConfig, name: &[u8]) -> bool {
-    if edits.set.is_empty() && edits.remove.is_empty() {
-        return false;
-    }
-    let mut set = edits.set.iter().map(|(name, _)| name);
-    let mut remove = edits.remove.iter();
-    set.any(|set| name.eq_ignore_ascii_case(set.as_bytes()))
-        || remove.any(|removed| name.eq_ignore_ascii_case(removed.as_bytes()))
-}
-
-fn append_edits(out: &mut Vec<u8>, edits: &HeaderEditsConfig) {
-    for (name, value) in edits.set.iter().chain(&edits.add) {
-        line(out, name.as_bytes(), value.as_bytes());
-    }
 }
 
 fn switch(out: &mut Vec<u8>, upgrade: &[u8]) {

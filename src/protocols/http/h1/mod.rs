@@ -13,6 +13,7 @@ mod exchange;
 mod flow;
 mod forward;
 mod head;
+mod in_h2;
 mod read;
 mod request;
 mod tunnel;
@@ -100,7 +101,7 @@ impl<'a> Session<'a> {
             peer: peer.map_or_else(Box::default, |peer| {
                 peer.ip().to_canonical().to_string().into()
             }),
-            received: inbox.bytes().len() as u64,
+            received: 0,
             listener,
             client,
             handle,
@@ -119,6 +120,9 @@ impl<'a> Session<'a> {
                 break end;
             }
         };
+        if !end.cut {
+            self.client.announce_end();
+        }
         let ended = Ended {
             reason: end.reason,
             by_client: end.by_client,
@@ -130,11 +134,18 @@ impl<'a> Session<'a> {
 
     /// One request, from its first byte to the last byte of its reply.
     async fn serve_next(&mut self) -> Result<(), End> {
-        let mut request = self.next_request().await?;
-        if request.destination.is_some() {
-            self.forward(&mut request).await?;
+        let mut place = None;
+        self.next_request(&mut place).await?;
+        let Some(request) = &mut place else {
+            return Ok(());
+        };
+        match &request.destination {
+            // Its state is large: it is not paid for by every session.
+            Some(to) if to.in_h2.is_some() => Box::pin(self.forward_in_h2(request)).await?,
+            Some(_) => self.forward(request).await?,
+            None => {}
         }
-        self.answer(&mut request).await
+        self.answer(request).await
     }
 }
 

@@ -11,18 +11,17 @@ use narrows_parsers::http1::{
 };
 
 use super::answer::is_worth_reading;
-use super::flow::Flow;
 use super::head::{self, Told};
+use super::in_h2::InH2;
 use super::request::{Asked, Destination, Request};
 use super::view::View;
 use super::{End, Session, poll_read};
-use crate::config::{HttpVersion, Underscores};
+use crate::config::{HttpVersion, Scheme, Underscores};
 use crate::exchange::CloseReason;
 use crate::listener::sessions::{Alarm, Verdict};
 use crate::protocols::http::HttpListener;
 use crate::protocols::http::decide::{Decision, Forward, LocalReply, decide};
 use crate::protocols::http::errors::Failure;
-use crate::protocols::http::report::Underway;
 use crate::protocols::http::route::RequestView as _;
 use crate::protocols::http::series::Place;
 use crate::stats::HttpOne;
@@ -35,24 +34,25 @@ const MAX_CALLER_BYTES: usize = 128;
 const NOT_OFFERED: [&[u8]; 3] = [b"h2c", b"h2", b"tls/1.0"];
 
 impl Session<'_> {
-    /// Waits for a request, and decides who answers it.
-    pub(super) async fn next_request(&mut self) -> Result<Request, End> {
+    /// Waits for a request, and decides who answers it. It is made in its place, for it is large.
+    pub(super) async fn next_request(&mut self, place: &mut Option<Request>) -> Result<(), End> {
         self.handle.expect(self.listener.timeouts.idle, None);
         let mut begun = None;
-        poll_fn(|cx| self.poll_request(&mut begun, cx)).await
+        poll_fn(|cx| self.poll_request(place, &mut begun, cx)).await
     }
 
     fn poll_request(
         &mut self,
+        place: &mut Option<Request>,
         begun: &mut Option<Instant>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Request, End>> {
+    ) -> Poll<Result<(), End>> {
         loop {
             if !self.inbox.is_empty() {
                 let is_first = begun.is_none();
                 let start = *begun.get_or_insert_with(Instant::now);
-                if let Some(request) = self.decode(start) {
-                    return Poll::Ready(Ok(request));
+                if self.decode(place, start) {
+                    return Poll::Ready(Ok(()));
                 }
                 if is_first {
                     self.handle.expect(None, self.listener.timeouts.header);
@@ -70,7 +70,8 @@ impl Session<'_> {
                 }
                 (_, Some(Alarm::Late)) => {
                     let start = begun.unwrap_or_else(Instant::now);
-                    return Poll::Ready(Ok(self.refuse(start, Failure::HeaderTimeout)));
+                    self.refuse(place, start, Failure::HeaderTimeout);
+                    return Poll::Ready(Ok(()));
                 }
                 (Verdict::Go | Verdict::Drain, None) => {}
             }
@@ -83,64 +84,60 @@ impl Session<'_> {
         }
     }
 
-    /// Looks at what has come. `None` when it is not a whole head yet.
-    fn decode(&mut self, start: Instant) -> Option<Request> {
+    /// Looks at what has come. False when it is not a whole head yet.
+    fn decode(&mut self, place: &mut Option<Request>, start: Instant) -> bool {
         let listener = Rc::clone(&self.listener);
         let mut headers = listener.headers.borrow_mut();
-        let request = match self.heads.request(self.inbox.bytes(), &mut headers) {
+        match self.heads.request(self.inbox.bytes(), &mut headers) {
             HeadStep::NeedMore if self.inbox.bytes().len() > listener.config.max_head => {
-                return Some(self.refuse(start, Failure::Malformed(Malformed::HeadTooLarge)));
+                self.refuse(place, start, Failure::Malformed(Malformed::HeadTooLarge));
             }
-            HeadStep::NeedMore => return None,
+            HeadStep::NeedMore => return false,
             HeadStep::Malformed(reason) => {
-                return Some(self.refuse(start, Failure::Malformed(reason)));
+                self.refuse(place, start, Failure::Malformed(reason));
             }
             HeadStep::Head(head) => {
                 self.heads = HeadParser::new();
-                let request = self.take_up(&listener, start, &head, &headers);
+                self.take_up(place, start, &head, &headers);
                 self.inbox.consume(head.length as usize);
-                request
             }
-        };
-        drop(headers);
-        Some(request)
+        }
+        true
     }
 
     /// A whole head has come.
     fn take_up(
         &mut self,
-        listener: &Rc<HttpListener>,
+        place: &mut Option<Request>,
         start: Instant,
         head: &RequestHead,
         headers: &Headers,
-    ) -> Request {
+    ) {
+        let listener = &self.listener;
         let view = View {
             bytes: self.inbox.bytes(),
             head,
             headers,
         };
-        let mut request = Request {
-            underway: Underway::new(listener, HttpVersion::Http1, start),
-            asked: Asked::of(head, view.method()),
-            destination: None,
-            upload: Flow::new(Vec::new(), head.framing).at_most(listener.config.max_body),
-            download: Flow::new(listener.buffers.take(), Framing::None),
-            closes: true,
-        };
+        let asked = Asked::of(head, view.method());
+        let request = place.insert(Request::new(listener, asked, head.framing, start));
         request.underway.request_bytes = u64::from(head.length);
+        let scheme = if self.client.is_tls() {
+            Scheme::Https
+        } else {
+            Scheme::Http
+        };
         let decision = match objection(listener, view) {
-            None => decide(listener, &view),
+            None => decide(listener, &view, scheme),
             Some(failure) => Decision::Reply(LocalReply::to(failure)),
         };
-        let place = place(listener, view, &decision);
-        let series = listener.series(self.recent.as_ref(), place);
-        self.recent = Some(Rc::clone(&series));
-        request.underway.series = Some(series);
+        let series = listener.series(self.recent.as_ref(), belongs(listener, view, &decision));
+        request.underway.series = Some(Rc::clone(&series));
         match decision {
-            Decision::Reply(reply) => self.reply(&mut request, &reply),
-            Decision::Forward(forward) => self.send_on(&mut request, &forward, view),
+            Decision::Reply(reply) => self.reply(request, &reply),
+            Decision::Forward(forward) => self.send_on(request, &forward, view),
         }
-        request
+        self.recent = Some(series);
     }
 
     /// Writes the head as the upstream gets it.
@@ -152,6 +149,7 @@ impl Session<'_> {
             is_tls: self.client.is_tls(),
             forwarded: config.forwarded,
             underscores: config.underscores,
+            to: forward.to,
             edits: &forward.route.request_edits,
             upgrade: upgrade.as_deref(),
         };
@@ -160,30 +158,41 @@ impl Session<'_> {
             let counter = HttpOne::DROPPED_HEADERS_WITH_UNDERSCORES;
             self.listener.one.add(counter, dropped as u64);
         }
-        let mut out = self.listener.buffers.take();
-        head::to_upstream(&mut out, view, &told);
-        request.upload.start(out);
+        let in_h2 = match forward.upstream.config.version {
+            HttpVersion::Http1 => {
+                let mut out = self.listener.buffers.take();
+                head::to_upstream(&mut out, view, &told);
+                request.upload.start(out);
+                None
+            }
+            // A tunnel through HTTP/2 would be another kind of stream, which few servers have.
+            HttpVersion::Http2 if view.head.kind == RequestKind::Connect => {
+                return self.reply(request, &LocalReply::to(Failure::ConnectNotAllowed));
+            }
+            HttpVersion::Http2 => match InH2::of(view, self.client.is_tls(), forward.to) {
+                Ok(in_h2) => Some(Box::new(in_h2)),
+                Err(no_form) => {
+                    let failure = Failure::Unsafe(no_form.0);
+                    return self.reply(request, &LocalReply::to(failure));
+                }
+            },
+        };
         request.destination = Some(Destination {
             upstream: Rc::clone(forward.upstream),
             route: forward.route.index,
             upgrade,
+            in_h2,
         });
     }
 
     /// Answers a request of which no more than its failure is known. What has come of it is passed over, and what follows is too.
-    fn refuse(&mut self, start: Instant, failure: Failure) -> Request {
-        let mut request = Request {
-            underway: Underway::new(&self.listener, HttpVersion::Http1, start),
-            asked: Asked::unknown(),
-            destination: None,
-            upload: Flow::new(Vec::new(), Framing::UntilClose),
-            download: Flow::new(self.listener.buffers.take(), Framing::None),
-            closes: true,
-        };
-        request.underway.request_bytes = self.inbox.bytes().len() as u64;
-        self.inbox.consume(self.inbox.bytes().len());
-        self.reply(&mut request, &LocalReply::to(failure));
-        request
+    fn refuse(&mut self, place: &mut Option<Request>, start: Instant, failure: Failure) {
+        let (listener, asked) = (&self.listener, Asked::unknown());
+        let request = place.insert(Request::new(listener, asked, Framing::UntilClose, start));
+        let came = self.inbox.bytes().len();
+        request.underway.request_bytes = came as u64;
+        self.inbox.consume(came);
+        self.reply(request, &LocalReply::to(failure));
     }
 
     /// Makes a reply of the proxy's own. Nothing of another one may have been written.
@@ -230,7 +239,7 @@ fn objection(listener: &HttpListener, view: View<'_>) -> Option<Failure> {
 }
 
 /// Which series the request belongs to.
-fn place<'a>(listener: &HttpListener, view: View<'a>, decision: &Decision<'_>) -> Place<'a> {
+fn belongs<'a>(listener: &HttpListener, view: View<'a>, decision: &Decision<'_>) -> Place<'a> {
     let caller = listener.config.caller_header.as_deref();
     let caller = caller.and_then(|name| view.headers.named(view.bytes, name.as_bytes()));
     let caller = caller.map_or(&[][..], |field| field.value.of(view.bytes));

@@ -1,10 +1,14 @@
 //! A request and its reply, once the head of the request is no longer in the read buffer.
 
 use std::rc::Rc;
+use std::time::Instant;
 
-use narrows_parsers::http1::{RequestHead, RequestKind, Version};
+use narrows_parsers::http1::{Framing, RequestHead, RequestKind, Version};
 
 use super::flow::Flow;
+use super::in_h2::InH2;
+use crate::config::HttpVersion;
+use crate::protocols::http::HttpListener;
 use crate::protocols::http::report::Underway;
 use crate::upstream::http::HttpUpstream;
 
@@ -29,6 +33,8 @@ pub(super) struct Destination {
     pub(super) route: usize,
     /// The protocols that the client offers to change to.
     pub(super) upgrade: Option<Box<[u8]>>,
+    /// The request as its servers get it, when they speak HTTP/2.
+    pub(super) in_h2: Option<Box<InH2>>,
 }
 
 /// What the reply to a request has to know of it.
@@ -42,6 +48,25 @@ pub(super) struct Asked {
     pub(super) expects: bool,
     /// Carrying it out twice is no different from once (RFC 9110 section 9.2.2).
     pub(super) idempotent: bool,
+}
+
+impl Request {
+    /// A request whose first byte was read at `start`.
+    pub(super) fn new(
+        listener: &Rc<HttpListener>,
+        asked: Asked,
+        framing: Framing,
+        start: Instant,
+    ) -> Self {
+        Self {
+            underway: Underway::new(listener, HttpVersion::Http1, start),
+            asked,
+            destination: None,
+            upload: Flow::new(Vec::new(), framing).at_most(listener.config.max_body),
+            download: Flow::new(listener.buffers.take(), Framing::None),
+            closes: true,
+        }
+    }
 }
 
 impl Asked {

@@ -42,6 +42,7 @@ impl Session<'_> {
         let timeouts = route.map(|route| listener.route_timeouts(route));
         let patience = timeouts.and_then(|timeouts| timeouts.idle);
         self.handle.expect(patience, None);
+        request.underway.request_bytes += request.upload.taken;
         request.upload = Flow::new(listener.buffers.take(), Framing::Tunnel);
         request.download.set_body(Framing::Tunnel, true);
         let mut ended = Ended::default();

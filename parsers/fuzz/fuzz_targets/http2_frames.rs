@@ -1,0 +1,8 @@
+//! Any frames that a client or a server could send: in pieces or whole, the outcome is the same, and memory is bounded.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    if let Err(why) = narrows_parsers::replay::http2::check_frames(data) {
+        panic!("{why}");
+    }
+});

@@ -1,0 +1,8 @@
+//! Any lists of fields: in pieces or whole, the outcome is the same, and memory is bounded.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    if let Err(why) = narrows_parsers::replay::http2::check_lists(data) {
+        panic!("{why}");
+    }
+});
