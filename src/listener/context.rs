@@ -209,5 +209,6 @@ impl ListenerContext {
 fn http_upstream(target: &Target, parts: &WorkerParts<'_>) -> Option<Rc<HttpUpstream>> {
     let shared = target.cluster.http.as_ref()?;
     let pool = (parts.pool)(&shared.pool);
-    Some(Rc::new(HttpUpstream::new(target, pool, parts.shard)))
+    let config = shared.config.clone();
+    Some(Rc::new(HttpUpstream::new(target, config, pool, parts.shard)))
 }

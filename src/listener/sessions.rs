@@ -58,6 +58,8 @@ pub struct SessionTable {
     count: Arc<AtomicUsize>,
     tick: Cell<u32>,
     sessions: RefCell<Slab<Rc<Session>>>,
+    /// What sessions do several of at the same time: each has alarms of its own.
+    parts: RefCell<Slab<Rc<Session>>>,
     order: Cell<Option<Verdict>>,
     emptied: Notify,
 }
@@ -85,15 +87,7 @@ impl SessionTable {
 
     /// Enters a session; it leaves the table when the handle is dropped.
     pub fn enter(self: &Rc<Self>, idle_timeout: Option<Duration>) -> SessionHandle {
-        let session = Rc::new(Session {
-            waker: RefCell::new(None),
-            verdict: Cell::new(self.order.get().unwrap_or(Verdict::Go)),
-            last_moved: Cell::new(self.tick.get()),
-            idle_ticks: idle_timeout.map(|timeout| Ticks::of(timeout).0),
-            patience: Cell::default(),
-            deadline: Cell::default(),
-            alarm: Cell::default(),
-        });
+        let session = Rc::new(self.new_session(idle_timeout));
         let mut sessions = self.sessions.borrow_mut();
         let key = sessions.insert(Rc::clone(&session));
         self.count.store(sessions.len(), Ordering::Relaxed);
@@ -101,6 +95,18 @@ impl SessionTable {
             table: Rc::clone(self),
             session,
             key,
+        }
+    }
+
+    fn new_session(&self, idle_timeout: Option<Duration>) -> Session {
+        Session {
+            waker: RefCell::new(None),
+            verdict: Cell::new(self.order.get().unwrap_or(Verdict::Go)),
+            last_moved: Cell::new(self.tick.get()),
+            idle_ticks: idle_timeout.map(|timeout| Ticks::of(timeout).0),
+            patience: Cell::default(),
+            deadline: Cell::default(),
+            alarm: Cell::default(),
         }
     }
 
@@ -119,6 +125,9 @@ impl SessionTable {
                 session.order(Verdict::Idle);
             }
             session.watch(now, still);
+        }
+        for (_, part) in self.parts.borrow().iter() {
+            part.watch(now, now.wrapping_sub(part.last_moved.get()));
         }
     }
 
@@ -167,6 +176,23 @@ impl Session {
         self.wake();
     }
 
+    fn expect(&self, now: u32, patience: Option<Ticks>, deadline: Option<Ticks>) {
+        self.last_moved.set(now);
+        self.patience.set(patience.map(|ticks| ticks.0));
+        // The tick that is under way is not a whole one.
+        let deadline = deadline.map(|ticks| now.wrapping_add(ticks.0).wrapping_add(1));
+        self.deadline.set(deadline);
+        self.alarm.set(None);
+    }
+
+    fn wakes(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        match waker.as_ref() {
+            Some(known) if known.will_wake(cx.waker()) => {}
+            _ => *waker = Some(cx.waker().clone()),
+        }
+    }
+
     fn wake(&self) {
         if let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();
@@ -189,24 +215,26 @@ impl SessionHandle {
 
     /// What to do next. The caller is woken when that changes.
     pub fn verdict(&self, cx: &Context<'_>) -> Verdict {
-        let mut waker = self.session.waker.borrow_mut();
-        match waker.as_ref() {
-            Some(known) if known.will_wake(cx.waker()) => {}
-            _ => *waker = Some(cx.waker().clone()),
-        }
+        self.session.wakes(cx);
         self.session.verdict.get()
     }
 
     /// From now on the session is told when nothing moves for `patience`, and when `deadline` has passed. What it was to be told before
     /// is forgotten.
     pub fn expect(&self, patience: Option<Ticks>, deadline: Option<Ticks>) {
-        let now = self.table.tick.get();
-        self.session.last_moved.set(now);
-        self.session.patience.set(patience.map(|ticks| ticks.0));
-        // The tick that is under way is not a whole one.
-        let deadline = deadline.map(|ticks| now.wrapping_add(ticks.0).wrapping_add(1));
-        self.session.deadline.set(deadline);
-        self.session.alarm.set(None);
+        self.session
+            .expect(self.table.tick.get(), patience, deadline);
+    }
+
+    /// One of several things that the session does at the same time. It has alarms of its own.
+    pub fn part(&self) -> PartHandle {
+        let part = Rc::new(self.table.new_session(None));
+        let key = self.table.parts.borrow_mut().insert(Rc::clone(&part));
+        PartHandle {
+            table: Rc::clone(&self.table),
+            part,
+            key,
+        }
     }
 
     /// What the session is told, once. The caller is woken by whatever wakes it for [`Self::verdict`].
@@ -227,6 +255,43 @@ impl SessionHandle {
             verdict => std::task::Poll::Ready(verdict),
         })
         .await
+    }
+}
+
+/// A part of a session, such as one request of several: it is told of its own time only, and ends with its session.
+pub struct PartHandle {
+    table: Rc<SessionTable>,
+    part: Rc<Session>,
+    key: usize,
+}
+
+impl PartHandle {
+    /// Bytes moved: the part is not idle.
+    pub fn touch(&self) {
+        self.part.last_moved.set(self.table.tick.get());
+    }
+
+    /// As [`SessionHandle::expect`].
+    pub fn expect(&self, patience: Option<Ticks>, deadline: Option<Ticks>) {
+        self.part.expect(self.table.tick.get(), patience, deadline);
+    }
+
+    /// What the part is told, once. The caller is woken by it.
+    pub fn alarm(&self, cx: &Context<'_>) -> Option<Alarm> {
+        self.part.wakes(cx);
+        self.part.alarm.take()
+    }
+
+    /// Nobody waits for its alarms any more: it can be used again.
+    pub fn rest(&self) {
+        self.expect(None, None);
+        self.part.waker.take();
+    }
+}
+
+impl Drop for PartHandle {
+    fn drop(&mut self) {
+        self.table.parts.borrow_mut().try_remove(self.key);
     }
 }
 
@@ -291,6 +356,27 @@ mod tests {
             table.walk();
             assert_eq!(handle.alarm(), None);
         }
+    }
+
+    #[test]
+    fn a_part_has_alarms_of_its_own() {
+        let table = Rc::new(SessionTable::default());
+        let session = table.enter(None);
+        let (quick, slow) = (session.part(), session.part());
+        let cx = Context::from_waker(Waker::noop());
+        let ticks = |n: u32| Some(Ticks::of(TICK * n));
+        quick.expect(None, ticks(1));
+        slow.expect(ticks(3), None);
+        table.walk();
+        assert_eq!(quick.alarm(&cx), None);
+        table.walk();
+        assert_eq!(quick.alarm(&cx), Some(Alarm::Late));
+        table.walk();
+        table.walk();
+        assert_eq!(slow.alarm(&cx), Some(Alarm::Idle));
+        assert_eq!(session.alarm(), None);
+        drop((quick, slow));
+        assert!(table.parts.borrow().is_empty());
     }
 
     #[test]

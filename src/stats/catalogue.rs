@@ -556,6 +556,30 @@ scopes! {
         Counter REQUESTS_REJECTED_WITH_UNDERSCORES_IN_HEADERS "requests_rejected_with_underscores_in_headers" Count "Requests refused because of an underscore in a header's name";
         Counter TRAILERS_DROPPED "trailers_dropped" Count "Trailer fields left out because they may not stand there";
     }
+    /// The HTTP/2 connections of a listener.
+    HttpTwo "http.{listener}.http2" {
+        Gauge STREAMS_ACTIVE "streams_active" Count "Streams open";
+        Counter RX_RESET "rx_reset" Count "Streams reset by clients";
+        Counter TX_RESET "tx_reset" Count "Streams reset by the proxy, also such as a client did not wait for the end of";
+        Counter RX_GOAWAY "rx_goaway" Count "Connections that a client said GOAWAY on";
+        Counter TX_GOAWAY "tx_goaway" Count "GOAWAY frames sent: two where a connection ends in order";
+        Counter RX_MESSAGING_ERROR "rx_messaging_error" Count "Connections ended because what came was no HTTP/2, or too much of it";
+        Counter INBOUND_RESET_FLOOD "inbound_reset_flood" Count "Connections ended because most of their requests were reset at once";
+        Counter DROPPED_HEADERS_WITH_UNDERSCORES "dropped_headers_with_underscores" Count "Headers left out because of an underscore in their name";
+    }
+    /// One gRPC method of an HTTP listener.
+    HttpGrpc "http.{listener}.grpc.{service}.{method}" caps (1, GrpcMethods) (2, GrpcMethods) {
+        Counter TOTAL "total" Count "Calls that ended";
+        Counter SUCCESS "success" Count "Calls that ended with status 0";
+        Counter FAILURE "failure" Count "Calls that ended with another status, or without one";
+        Counter REQUEST_MESSAGES "request_message_count" Count "Messages from clients";
+        Counter RESPONSE_MESSAGES "response_message_count" Count "Messages to clients";
+        Histogram TIME_MS "time_ms" Milliseconds "First byte of the call read to last byte of its reply written";
+    }
+    /// How calls of one gRPC method ended.
+    HttpGrpcStatus "http.{listener}.grpc.{service}.{method}.status.{status}" caps (1, GrpcMethods) (2, GrpcMethods) (3, StatusCodes) {
+        Counter TOTAL "total" Count "Calls that ended with this status";
+    }
     /// The process.
     Server "server" {
         Gauge UPTIME "uptime" Seconds "Since the process started";

@@ -10,6 +10,8 @@ use crate::upstream::pool::{CheckoutError, OpenErrorKind};
 pub enum Failure {
     /// The request is no HTTP, or none that every reader takes alike.
     Malformed(Malformed),
+    /// The request came over HTTP/2 and would mean something else in HTTP/1: this label says what.
+    Unsafe(&'static str),
     /// A header with an underscore in its name, where the listener refuses them.
     Underscore,
     /// An `Expect` that is not `100-continue`.
@@ -97,6 +99,7 @@ impl Failure {
     pub fn row(self) -> Row {
         let (status, text, flag, closes) = match self {
             Self::Malformed(reason) => return malformed(reason),
+            Self::Unsafe(_) => (400, "the request is malformed\n", Some(Flag::Dpe), true),
             Self::Underscore => (
                 400,
                 "a header's name has an underscore\n",

@@ -1,13 +1,15 @@
 //! HTTP: what a worker keeps for one listener, and the sessions that serve its clients.
 //!
-//! `session` finds out what a client speaks; [`h1`] serves HTTP/1. Whatever is spoken, a request takes the same
+//! `session` finds out what a client speaks; [`h1`] serves HTTP/1, [`h2`] HTTP/2, and `bridge` lies between the two. Whatever is spoken, a request takes the same
 //! steps: its head is decoded, [`decide`] chooses who answers, it is sent on and its reply comes back, and it
 //! ends as one [`Exchange`](crate::exchange::Exchange) ([`report`]). The replies of the proxy's own are in one table ([`errors`]).
 
+mod bridge;
 pub mod decide;
 pub mod errors;
 pub mod forwarded;
 pub mod h1;
+pub mod h2;
 pub mod report;
 pub mod route;
 pub mod series;
@@ -25,9 +27,10 @@ use narrows_parsers::http1::Headers;
 use crate::config::HttpConfig;
 use crate::listener::sessions::Ticks;
 use crate::protocols::inbox::Buffers;
-use crate::stats::{Http, HttpCode, HttpFlag, HttpOne, HttpRefused, Scope, Shard};
+use crate::stats::{Http, HttpCode, HttpFlag, HttpOne, HttpRefused, HttpTwo, Scope, Shard};
 use crate::upstream::http::{Codes, HttpUpstream};
 use errors::Flag;
+use h2::grpc::GrpcCalls;
 use route::RouteTable;
 use series::{AllSeries, Place, Series};
 
@@ -45,6 +48,10 @@ pub struct HttpListener {
     pub stats: Scope<Http>,
     /// Its HTTP/1 decoder.
     pub one: Scope<HttpOne>,
+    /// Its HTTP/2 connections.
+    pub two: Scope<HttpTwo>,
+    /// The gRPC calls over it.
+    pub grpc: Rc<GrpcCalls>,
     /// The buffers of this worker.
     pub buffers: Rc<Buffers>,
     /// The timeouts of the config, as sessions are told of them.
@@ -124,6 +131,8 @@ impl HttpListener {
         Self {
             stats: shard.scope(&labels),
             one: shard.scope(&labels),
+            two: shard.scope(&labels),
+            grpc: Rc::new(GrpcCalls::new(shard, name)),
             timeouts: Timeouts {
                 idle: parts.idle_timeout.map(Ticks::of),
                 header: parts.config.header_timeout.map(Ticks::of),

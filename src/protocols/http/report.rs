@@ -200,6 +200,7 @@ impl HttpListener {
                 self.stats.inc(Http::DOWNSTREAM_CX_PROTOCOL_ERROR);
                 self.refused(reason.label());
             }
+            Failure::Unsafe(reason) => self.refused(reason),
             Failure::Underscore => {
                 self.stats.inc(Http::DOWNSTREAM_CX_PROTOCOL_ERROR);
                 self.one

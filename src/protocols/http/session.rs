@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, ready};
 
-use super::{HttpListener, h1};
+use super::{HttpListener, h1, h2};
 use crate::exchange::CloseReason;
 use crate::listener::sessions::{Alarm, SessionHandle, Verdict};
 use crate::protocols::inbox::Inbox;
@@ -48,6 +48,12 @@ pub async fn serve(
             let listener = Rc::clone(&listener);
             let mut session = h1::Session::new(listener, client, inbox, handle, scratch);
             session.run().await
+        }
+        Ok(Spoken::Http2) if versions.http2 => {
+            listener.stats.inc(Http::DOWNSTREAM_CX_HTTP2_TOTAL);
+            let _open = Open::new(&listener, Http::DOWNSTREAM_CX_HTTP2_ACTIVE);
+            // Its state is large: it is not paid for by every HTTP/1 connection.
+            Box::pin(h2::serve(client, inbox, Rc::clone(&listener), handle, scratch)).await
         }
         Ok(_) => {
             listener.stats.inc(Http::DOWNSTREAM_CX_PROTOCOL_ERROR);

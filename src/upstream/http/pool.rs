@@ -5,7 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::h2::H2Endpoint;
 use super::{Codes, H1Connection};
+use crate::config::HttpClusterConfig;
 use crate::listener::Target;
 use crate::stats::{Cluster as ClusterStat, ClusterCode, ClusterEndpoint, Scope, Shard};
 use crate::upstream::pool::{CheckoutError, ClusterPool};
@@ -17,8 +19,10 @@ pub struct HttpUpstream {
     pub cluster: Arc<Cluster>,
     /// `cluster.*`
     pub stats: Scope<ClusterStat>,
+    /// How its servers are spoken to.
+    pub config: HttpClusterConfig,
     codes: Codes<ClusterCode>,
-    pool: Rc<ClusterPool>,
+    pub(super) pool: Rc<ClusterPool>,
     endpoints: Vec<Load>,
     /// Where the search for the least busy endpoint begins next: equals take turns.
     turn: Cell<usize>,
@@ -28,6 +32,8 @@ pub struct HttpUpstream {
 struct Load {
     stats: Scope<ClusterEndpoint>,
     busy: Cell<usize>,
+    /// Where it is spoken to in HTTP/2.
+    h2: Rc<H2Endpoint>,
 }
 
 /// A request that is under way at an endpoint, until it is dropped.
@@ -38,16 +44,23 @@ pub(super) struct Busy {
 
 impl HttpUpstream {
     /// A cluster that an HTTP listener sends to. `pool` is this worker's part of its connections.
-    pub fn new(target: &Target, pool: Rc<ClusterPool>, shard: &Shard) -> Self {
+    pub fn new(
+        target: &Target,
+        config: HttpClusterConfig,
+        pool: Rc<ClusterPool>,
+        shard: &Shard,
+    ) -> Self {
         let load = |stats: &Scope<ClusterEndpoint>| Load {
             stats: stats.clone(),
             busy: Cell::new(0),
+            h2: H2Endpoint::new(),
         };
         Self {
             stats: target.stats.clone(),
             codes: Codes::new(shard, &target.cluster.name),
             endpoints: target.endpoints.iter().map(load).collect(),
             cluster: Arc::clone(&target.cluster),
+            config,
             pool,
             turn: Cell::new(0),
         }
@@ -95,8 +108,13 @@ impl HttpUpstream {
         self.codes.inc(status, ClusterCode::TOTAL);
     }
 
+    /// The HTTP/2 connections to an endpoint.
+    pub(super) fn h2(&self, place: usize) -> Option<&Rc<H2Endpoint>> {
+        Some(&self.endpoints.get(place)?.h2)
+    }
+
     /// The endpoint with the fewest requests of this worker, of those that `tried` does not name.
-    fn least_busy(&self, tried: &[usize]) -> Option<(usize, &Arc<Endpoint>)> {
+    pub(super) fn least_busy(&self, tried: &[usize]) -> Option<(usize, &Arc<Endpoint>)> {
         let count = self.endpoints.len();
         let first = self.turn.get();
         let place = (first..count)
@@ -109,7 +127,7 @@ impl HttpUpstream {
 
 impl Busy {
     /// A request that begins. The next one looks at the endpoint behind this one first.
-    fn new(upstream: &Rc<HttpUpstream>, endpoint: usize) -> Self {
+    pub(super) fn new(upstream: &Rc<HttpUpstream>, endpoint: usize) -> Self {
         let behind = endpoint + 1;
         let count = upstream.endpoints.len();
         upstream.turn.set(if behind < count { behind } else { 0 });

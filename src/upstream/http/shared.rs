@@ -5,19 +5,26 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use crate::config::ClusterConfig;
+use crate::config::{ClusterConfig, HttpClusterConfig, HttpVersion};
 use crate::upstream::pool::{
     OpenError, OpenErrorKind, Opened, Opener, Opening, PoolPolicy, SharedPool,
 };
 use crate::upstream::{ConnectError, Endpoint, dial};
 
 /// What is offered within TLS (RFC 7301 section 6).
-const ALPN: &[u8] = b"http/1.1";
+fn alpn(version: HttpVersion) -> &'static [u8] {
+    match version {
+        HttpVersion::Http1 => b"http/1.1",
+        HttpVersion::Http2 => b"h2",
+    }
+}
 
-/// The HTTP/1 connections of a cluster.
+/// The connections of a cluster.
 pub struct SharedHttp {
     /// The connections.
     pub pool: Arc<SharedPool>,
+    /// How its servers are spoken to.
+    pub config: HttpClusterConfig,
     opener: Arc<HttpOpener>,
 }
 
@@ -26,6 +33,7 @@ impl SharedHttp {
     pub fn new(config: &ClusterConfig, endpoints: Vec<Arc<Endpoint>>) -> Self {
         let opener = Arc::new(HttpOpener {
             connect_timeout: config.connect_timeout,
+            alpn: alpn(config.http.version),
         });
         let policy = PoolPolicy {
             config: config.pool.clone(),
@@ -33,6 +41,7 @@ impl SharedHttp {
         };
         Self {
             pool: SharedPool::new(&config.name, policy, endpoints),
+            config: config.http.clone(),
             opener,
         }
     }
@@ -49,14 +58,15 @@ impl SharedHttp {
 /// Opens connections: a dial is all there is.
 struct HttpOpener {
     connect_timeout: Duration,
+    alpn: &'static [u8],
 }
 
 impl Opener for HttpOpener {
     fn open(&self, endpoint: Arc<Endpoint>, _credential: u16) -> Opening {
-        let connect_timeout = self.connect_timeout;
+        let (connect_timeout, alpn) = (self.connect_timeout, self.alpn);
         Box::pin(async move {
             let begun = Instant::now();
-            let dialled = timeout(connect_timeout, dial(&endpoint, Some(ALPN))).await;
+            let dialled = timeout(connect_timeout, dial(&endpoint, Some(alpn))).await;
             let stream = dialled
                 .unwrap_or_else(|_| Err(ConnectError::TimedOut(endpoint.name.clone())))
                 .map_err(|error| OpenError::new(kind(&error), error.to_string()))?;

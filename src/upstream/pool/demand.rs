@@ -208,7 +208,7 @@ impl ClusterPool {
         }
     }
 
-    pub(super) fn open_error(&self, error: OpenError) -> CheckoutError {
+    pub(crate) fn open_error(&self, error: OpenError) -> CheckoutError {
         CheckoutError::Open {
             cluster: Arc::clone(self.shared().name()),
             error,

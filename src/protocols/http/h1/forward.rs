@@ -156,12 +156,12 @@ impl Session<'_> {
     }
 
     /// Nothing of a reply has been passed on: the proxy answers.
-    fn fail(&self, request: &mut Request, failure: Failure) {
+    pub(super) fn fail(&self, request: &mut Request, failure: Failure) {
         self.reply(request, &LocalReply::to(failure));
     }
 
     /// A reply that was begun can't be completed. The client's connection is reset, so that it does not take the part for the whole.
-    fn cut(&mut self, request: &mut Request, failure: Failure) -> End {
+    pub(super) fn cut(&mut self, request: &mut Request, failure: Failure) -> End {
         self.count(request);
         self.client.reset_on_close();
         request.underway.cut(failure);

@@ -13,6 +13,7 @@ mod exchange;
 mod flow;
 mod forward;
 mod head;
+mod in_h2;
 mod read;
 mod request;
 mod tunnel;
@@ -131,8 +132,11 @@ impl<'a> Session<'a> {
     /// One request, from its first byte to the last byte of its reply.
     async fn serve_next(&mut self) -> Result<(), End> {
         let mut request = self.next_request().await?;
-        if request.destination.is_some() {
-            self.forward(&mut request).await?;
+        match &request.destination {
+            // Its state is large: it is not paid for by every session.
+            Some(to) if to.in_h2.is_some() => Box::pin(self.forward_in_h2(&mut request)).await?,
+            Some(_) => self.forward(&mut request).await?,
+            None => {}
         }
         self.answer(&mut request).await
     }

@@ -13,6 +13,7 @@ use narrows_parsers::http1::{
 use super::answer::is_worth_reading;
 use super::flow::Flow;
 use super::head::{self, Told};
+use super::in_h2::InH2;
 use super::request::{Asked, Destination, Request};
 use super::view::View;
 use super::{End, Session, poll_read};
@@ -160,13 +161,30 @@ impl Session<'_> {
             let counter = HttpOne::DROPPED_HEADERS_WITH_UNDERSCORES;
             self.listener.one.add(counter, dropped as u64);
         }
-        let mut out = self.listener.buffers.take();
-        head::to_upstream(&mut out, view, &told);
-        request.upload.start(out);
+        let in_h2 = match forward.upstream.config.version {
+            HttpVersion::Http1 => {
+                let mut out = self.listener.buffers.take();
+                head::to_upstream(&mut out, view, &told);
+                request.upload.start(out);
+                None
+            }
+            // A tunnel through HTTP/2 would be another kind of stream, which few servers have.
+            HttpVersion::Http2 if view.head.kind == RequestKind::Connect => {
+                return self.reply(request, &LocalReply::to(Failure::ConnectNotAllowed));
+            }
+            HttpVersion::Http2 => match InH2::of(view, self.client.is_tls()) {
+                Ok(in_h2) => Some(Box::new(in_h2)),
+                Err(no_form) => {
+                    let failure = Failure::Unsafe(no_form.0);
+                    return self.reply(request, &LocalReply::to(failure));
+                }
+            },
+        };
         request.destination = Some(Destination {
             upstream: Rc::clone(forward.upstream),
             route: forward.route.index,
             upgrade,
+            in_h2,
         });
     }
 

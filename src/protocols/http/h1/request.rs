@@ -5,6 +5,7 @@ use std::rc::Rc;
 use narrows_parsers::http1::{RequestHead, RequestKind, Version};
 
 use super::flow::Flow;
+use super::in_h2::InH2;
 use crate::protocols::http::report::Underway;
 use crate::upstream::http::HttpUpstream;
 
@@ -29,6 +30,8 @@ pub(super) struct Destination {
     pub(super) route: usize,
     /// The protocols that the client offers to change to.
     pub(super) upgrade: Option<Box<[u8]>>,
+    /// The request as its servers get it, when they speak HTTP/2.
+    pub(super) in_h2: Option<Box<InH2>>,
 }
 
 /// What the reply to a request has to know of it.

@@ -1,0 +1,482 @@
+//! Connections to HTTP/2 servers: each serves many exchanges at once, so a worker needs few of them.
+//!
+//! A connection is a lease of the pool that every protocol uses ([`crate::upstream::pool`]), held for as long as it lives: what a cluster may have open is
+//! counted in one place. An exchange takes an [`H2Stream`] on the first connection to its endpoint that has room; when none has, one is opened,
+//! for all who wait. A server that says GOAWAY gets no new streams, and the connection ends with its last.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use h2::SendStream;
+use h2::client::{self, Builder, ResponseFuture, SendRequest};
+use narrows_parsers::http1::MAX_HEAD_BYTES;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+
+use super::pool::{Busy, HttpUpstream};
+use crate::stats::{Cluster as ClusterStat, ClusterEndpoint, Scope};
+use crate::upstream::Endpoint;
+use crate::upstream::pool::{CheckoutError, CloseReason, Lease, OpenError, OpenErrorKind};
+
+/// What a server may send of one reply before a client has taken it: the window RFC 9113 §6.9.2 begins with. A stream holds no more than
+/// this of a reply that its client reads slowly.
+const STREAM_WINDOW: u32 = 65_535;
+
+/// What a reply may hold of h2's own buffer on its way to the server.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// Errors of the server that end one stream each, after which the connection is given up: h2's own bound (RUSTSEC-2024-0003).
+const MAX_ERROR_RESETS: usize = 1024;
+
+/// A connection without streams that is told to end has this long to say so: Envoy's `drain_timeout` of an HTTP connection.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// The HTTP/2 connections of one worker to one endpoint.
+pub(super) struct H2Endpoint {
+    connections: RefCell<Vec<Rc<Connection>>>,
+    /// A connection is being opened.
+    opening: Cell<bool>,
+    /// Openings that failed, and why the last one did.
+    failures: Cell<u64>,
+    failed: RefCell<Option<CheckoutError>>,
+    /// A stream ended, or a connection was opened, or could not be.
+    room: Notify,
+    waiting: Cell<usize>,
+}
+
+struct Connection {
+    /// `None` once the connection takes no more streams.
+    requests: RefCell<Option<SendRequest<Bytes>>>,
+    streams: Cell<usize>,
+    max_streams: usize,
+    last_used: Cell<Instant>,
+    endpoint: Weak<H2Endpoint>,
+    reason: Rc<Cell<CloseReason>>,
+}
+
+/// A place for one exchange on a connection, until it is dropped.
+pub struct H2Stream {
+    connection: Rc<Connection>,
+    busy: Busy,
+}
+
+/// Somebody who waits for room.
+struct Waits<'a>(&'a Cell<usize>);
+
+impl HttpUpstream {
+    /// A place on a connection that is open, at the endpoint that has the least to do.
+    pub fn stream_at_hand(self: &Rc<Self>) -> Option<H2Stream> {
+        let (place, _) = self.least_busy(&[])?;
+        let connection = self.h2(place)?.take()?;
+        Some(H2Stream::new(connection, Busy::new(self, place)))
+    }
+
+    /// A place on a connection to the endpoint that has the least to do, or to the next one where that can't be reached.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn stream(self: &Rc<Self>, now: Instant) -> Result<H2Stream, CheckoutError> {
+        self.stats.inc(ClusterStat::UPSTREAM_RQ_PENDING_TOTAL);
+        let config = self.pool.shared().policy().config.clone();
+        let deadline = tokio::time::Instant::from_std(now + config.wait_timeout);
+        let mut tried = Vec::new();
+        let mut last = None;
+        while let Some((place, endpoint)) = self.least_busy(&tried) {
+            let Some(h2) = self.h2(place).cloned() else {
+                break;
+            };
+            let busy = Busy::new(self, place);
+            if h2.waiting.get() >= config.max_waiting {
+                self.stats.inc(ClusterStat::UPSTREAM_RQ_PENDING_OVERFLOW);
+                return Err(CheckoutError::QueueFull {
+                    cluster: Arc::clone(self.pool.shared().name()),
+                    limit: config.max_waiting,
+                });
+            }
+            let waited = tokio::time::timeout_at(deadline, self.wait(&h2, endpoint)).await;
+            match waited {
+                Ok(Ok(connection)) => return Ok(H2Stream::new(connection, busy)),
+                Ok(Err(error @ (CheckoutError::Open { .. } | CheckoutError::Retired { .. }))) => {
+                    tried.push(place);
+                    last = Some(error);
+                }
+                Ok(Err(error)) => {
+                    self.stats.inc(ClusterStat::UPSTREAM_RQ_PENDING_OVERFLOW);
+                    return Err(error);
+                }
+                Err(_) => {
+                    self.stats.inc(ClusterStat::UPSTREAM_RQ_PENDING_OVERFLOW);
+                    return Err(CheckoutError::TimedOut {
+                        cluster: Arc::clone(self.pool.shared().name()),
+                        waited: now.elapsed(),
+                        limit: config.max_connections,
+                    });
+                }
+            }
+        }
+        self.stats
+            .inc(ClusterStat::UPSTREAM_RQ_PENDING_FAILURE_EJECT);
+        self.stats.inc(ClusterStat::UPSTREAM_CX_NONE_HEALTHY);
+        Err(last.unwrap_or_else(|| self.pool.retired(&self.cluster.name)))
+    }
+
+    /// Waits for room on a connection, of which one more is opened when none has any.
+    async fn wait(
+        self: &Rc<Self>,
+        h2: &Rc<H2Endpoint>,
+        endpoint: &Arc<Endpoint>,
+    ) -> Result<Rc<Connection>, CheckoutError> {
+        let _waits = Waits::new(&h2.waiting);
+        let failures = h2.failures.get();
+        let mut opened = false;
+        loop {
+            let room = h2.room.notified();
+            if let Some(connection) = h2.take() {
+                return Ok(connection);
+            }
+            if h2.failures.get() != failures
+                && let Some(error) = h2.failed.borrow().clone()
+            {
+                return Err(error);
+            }
+            // One for each that waits at most: a server that allows no streams is not asked for ever.
+            if !h2.opening.get() && !opened {
+                opened = true;
+                h2.opening.set(true);
+                tokio::task::spawn_local(open(
+                    Rc::clone(self),
+                    Rc::clone(h2),
+                    Arc::clone(endpoint),
+                ));
+            }
+            room.await;
+        }
+    }
+}
+
+/// Opens a connection and serves it to its end.
+async fn open(upstream: Rc<HttpUpstream>, h2: Rc<H2Endpoint>, endpoint: Arc<Endpoint>) {
+    let opened = connect(&upstream, &h2, &endpoint).await;
+    h2.opening.set(false);
+    let idle_timeout = upstream.pool.shared().policy().config.idle_timeout;
+    // From here on the connection lives as long as somebody else holds the upstream, or uses it.
+    drop(upstream);
+    match opened {
+        Ok((io, connection)) => {
+            h2.connections.borrow_mut().push(Rc::clone(&connection));
+            h2.room.notify_waiters();
+            drop(h2);
+            serve(io, &connection, idle_timeout).await;
+        }
+        Err(error) => {
+            h2.failures.set(h2.failures.get() + 1);
+            *h2.failed.borrow_mut() = Some(error);
+            h2.room.notify_waiters();
+        }
+    }
+}
+
+async fn connect(
+    upstream: &Rc<HttpUpstream>,
+    h2: &Rc<H2Endpoint>,
+    endpoint: &Arc<Endpoint>,
+) -> Result<(client::Connection<Leased, Bytes>, Rc<Connection>), CheckoutError> {
+    let now = Instant::now();
+    let wait = upstream.pool.shared().policy().config.wait_timeout;
+    let deadline = tokio::time::Instant::from_std(now + wait);
+    let mut lease = upstream.pool.checkout(endpoint, 0, now, deadline).await?;
+    let protocol_error = |text: String| {
+        upstream.pool.open_error(OpenError::new(OpenErrorKind::Protocol, text))
+    };
+    if lease.stream().is_tls() && lease.stream().alpn() != Some(b"h2") {
+        lease.discard(CloseReason::ProtocolError);
+        let text = format!("{}: the server does not speak HTTP/2", endpoint.name);
+        return Err(protocol_error(text));
+    }
+    let reason = Rc::new(Cell::new(CloseReason::UpstreamError));
+    let io = Leased {
+        lease: Some(lease),
+        reason: Rc::clone(&reason),
+    };
+    let max_streams = upstream.config.max_streams;
+    let handshake = settings(max_streams).handshake(io).await;
+    let (requests, io) = handshake.map_err(|error| protocol_error(error.to_string()))?;
+    upstream.stats.inc(ClusterStat::UPSTREAM_CX_HTTP2_TOTAL);
+    let connection = Connection {
+        requests: RefCell::new(Some(requests)),
+        streams: Cell::new(0),
+        max_streams: max_streams as usize,
+        last_used: Cell::new(now),
+        endpoint: Rc::downgrade(h2),
+        reason,
+    };
+    Ok((io, Rc::new(connection)))
+}
+
+/// What the server is told, and held to.
+fn settings(max_streams: u32) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .enable_push(false)
+        .initial_window_size(STREAM_WINDOW)
+        // Replies whose clients read slowly must not stop those of others: there is a window for each.
+        .initial_connection_window_size(STREAM_WINDOW.saturating_mul(max_streams).min(MAX_WINDOW))
+        .initial_max_send_streams(max_streams as usize)
+        .max_header_list_size(MAX_HEAD_BYTES as u32)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_local_error_reset_streams(Some(MAX_ERROR_RESETS));
+    builder
+}
+
+/// The largest window there is (RFC 9113 §6.9.1).
+const MAX_WINDOW: u32 = (1 << 31) - 1;
+
+/// Reads and writes for all streams of a connection, until it ends.
+async fn serve(
+    io: client::Connection<Leased, Bytes>,
+    connection: &Rc<Connection>,
+    idle_timeout: Option<Duration>,
+) {
+    let mut io = pin!(io);
+    let ended = loop {
+        tokio::select! {
+            ended = io.as_mut() => break Some(ended),
+            () = connection.idle(idle_timeout) => {
+                connection.reason.set(CloseReason::IdleTimeout);
+                connection.retire();
+                // Without streams and without anybody who could open one, h2 says GOAWAY and ends.
+                break tokio::time::timeout(CLOSING, io.as_mut()).await.ok();
+            }
+        }
+    };
+    if let Some(Err(error)) = ended {
+        tracing::debug!(%error, "an HTTP/2 connection to a server failed");
+        if error.is_library() {
+            connection.reason.set(CloseReason::ProtocolError);
+        }
+    } else if connection.reason.get() == CloseReason::UpstreamError {
+        connection.reason.set(CloseReason::ServerClosed);
+    }
+    connection.retire();
+}
+
+impl H2Endpoint {
+    pub(super) fn new() -> Rc<Self> {
+        Rc::new(Self {
+            connections: RefCell::default(),
+            opening: Cell::new(false),
+            failures: Cell::new(0),
+            failed: RefCell::default(),
+            room: Notify::new(),
+            waiting: Cell::new(0),
+        })
+    }
+
+    /// A connection with room, which is taken.
+    fn take(&self) -> Option<Rc<Connection>> {
+        let mut connections = self.connections.borrow_mut();
+        // Those that a server has said GOAWAY on leave here; their streams go on.
+        connections.retain(|connection| connection.is_open());
+        let connection = connections.iter().find(|connection| connection.has_room())?;
+        connection.streams.set(connection.streams.get() + 1);
+        Some(Rc::clone(connection))
+    }
+}
+
+impl Connection {
+    /// New streams may be begun on it.
+    fn is_open(&self) -> bool {
+        let mut requests = self.requests.borrow_mut();
+        let mut cx = Context::from_waker(Waker::noop());
+        let failed = match requests.as_mut() {
+            Some(requests) => matches!(requests.poll_ready(&mut cx), Poll::Ready(Err(_))),
+            None => return false,
+        };
+        if failed {
+            *requests = None;
+        }
+        !failed
+    }
+
+    fn has_room(&self) -> bool {
+        let requests = self.requests.borrow();
+        let allowed = requests.as_ref();
+        let allowed = allowed.map_or(0, SendRequest::current_max_send_streams);
+        self.streams.get() < self.max_streams.min(allowed)
+    }
+
+    /// It takes no more streams.
+    fn retire(&self) {
+        *self.requests.borrow_mut() = None;
+        if let Some(endpoint) = self.endpoint.upgrade() {
+            let mut connections = endpoint.connections.borrow_mut();
+            connections.retain(|connection| !std::ptr::eq(Rc::as_ptr(connection), self));
+            drop(connections);
+            endpoint.room.notify_waiters();
+        }
+    }
+
+    /// Ready when it has had no stream for the whole timeout. The timer is set anew once a timeout, not once an exchange.
+    async fn idle(&self, timeout: Option<Duration>) {
+        let Some(timeout) = timeout else {
+            return std::future::pending().await;
+        };
+        loop {
+            let since = match self.streams.get() {
+                0 => self.last_used.get(),
+                _ => Instant::now(),
+            };
+            let until = since + timeout;
+            if self.streams.get() == 0 && until <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(until.into()).await;
+        }
+    }
+}
+
+impl H2Stream {
+    fn new(connection: Rc<Connection>, busy: Busy) -> Self {
+        busy.upstream().stats.inc(ClusterStat::UPSTREAM_RQ_TOTAL);
+        if let Some(endpoint) = busy.endpoint() {
+            endpoint.inc(ClusterEndpoint::RQ_TOTAL);
+        }
+        Self { connection, busy }
+    }
+
+    /// Sends the head of a request; the whole request when it is the `end`.
+    ///
+    /// # Errors
+    /// When the connection has ended, or is about to.
+    pub fn send(
+        &self,
+        head: http::Request<()>,
+        end: bool,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
+        match self.connection.requests.borrow_mut().as_mut() {
+            Some(requests) => requests.send_request(head, end),
+            None => Err(h2::Reason::REFUSED_STREAM.into()),
+        }
+    }
+
+    /// `cluster.*.endpoint.*`
+    pub fn endpoint(&self) -> Option<&Scope<ClusterEndpoint>> {
+        self.busy.endpoint()
+    }
+}
+
+impl Drop for H2Stream {
+    fn drop(&mut self) {
+        let streams = &self.connection.streams;
+        streams.set(streams.get().saturating_sub(1));
+        if streams.get() == 0 {
+            self.connection.last_used.set(Instant::now());
+        }
+        if let Some(endpoint) = self.connection.endpoint.upgrade() {
+            endpoint.room.notify_one();
+        }
+    }
+}
+
+impl<'a> Waits<'a> {
+    fn new(count: &'a Cell<usize>) -> Self {
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+/// The lease of a connection, as h2 reads and writes it.
+struct Leased {
+    /// `None` only while it is dropped.
+    lease: Option<Lease>,
+    reason: Rc<Cell<CloseReason>>,
+}
+
+impl Leased {
+    fn with<T>(
+        self: Pin<&mut Self>,
+        act: impl FnOnce(&mut Lease) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        match &mut self.get_mut().lease {
+            Some(lease) => act(lease),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+}
+
+impl AsyncRead for Leased {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.with(|lease| {
+            let before = buffer.filled().len();
+            let read = Pin::new(lease.stream()).poll_read(cx, buffer);
+            lease.moved((buffer.filled().len() - before) as u64, 0);
+            read
+        })
+    }
+}
+
+impl AsyncWrite for Leased {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.with(|lease| {
+            let written = Pin::new(lease.stream()).poll_write(cx, bytes);
+            written.map_ok(|count| {
+                lease.moved(0, count as u64);
+                count
+            })
+        })
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.with(|lease| {
+            let written = Pin::new(lease.stream()).poll_write_vectored(cx, pieces);
+            written.map_ok(|count| {
+                lease.moved(0, count as u64);
+                count
+            })
+        })
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|lease| Pin::new(lease.stream()).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|lease| Pin::new(lease.stream()).poll_shutdown(cx))
+    }
+}
+
+impl Drop for Leased {
+    fn drop(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.discard(self.reason.get());
+        }
+    }
+}
