@@ -210,5 +210,10 @@ fn http_upstream(target: &Target, parts: &WorkerParts<'_>) -> Option<Rc<HttpUpst
     let shared = target.cluster.http.as_ref()?;
     let pool = (parts.pool)(&shared.pool);
     let config = shared.config.clone();
-    Some(Rc::new(HttpUpstream::new(target, config, pool, parts.shard)))
+    Some(Rc::new(HttpUpstream::new(
+        target,
+        config,
+        pool,
+        parts.shard,
+    )))
 }

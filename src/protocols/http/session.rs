@@ -53,7 +53,14 @@ pub async fn serve(
             listener.stats.inc(Http::DOWNSTREAM_CX_HTTP2_TOTAL);
             let _open = Open::new(&listener, Http::DOWNSTREAM_CX_HTTP2_ACTIVE);
             // Its state is large: it is not paid for by every HTTP/1 connection.
-            Box::pin(h2::serve(client, inbox, Rc::clone(&listener), handle, scratch)).await
+            Box::pin(h2::serve(
+                client,
+                inbox,
+                Rc::clone(&listener),
+                handle,
+                scratch,
+            ))
+            .await
         }
         Ok(_) => {
             listener.stats.inc(Http::DOWNSTREAM_CX_PROTOCOL_ERROR);

@@ -192,7 +192,9 @@ async fn connect(
     let deadline = tokio::time::Instant::from_std(now + wait);
     let mut lease = upstream.pool.checkout(endpoint, 0, now, deadline).await?;
     let protocol_error = |text: String| {
-        upstream.pool.open_error(OpenError::new(OpenErrorKind::Protocol, text))
+        upstream
+            .pool
+            .open_error(OpenError::new(OpenErrorKind::Protocol, text))
     };
     if lease.stream().is_tls() && lease.stream().alpn() != Some(b"h2") {
         lease.discard(CloseReason::ProtocolError);
@@ -283,7 +285,9 @@ impl H2Endpoint {
         let mut connections = self.connections.borrow_mut();
         // Those that a server has said GOAWAY on leave here; their streams go on.
         connections.retain(|connection| connection.is_open());
-        let connection = connections.iter().find(|connection| connection.has_room())?;
+        let connection = connections
+            .iter()
+            .find(|connection| connection.has_room())?;
         connection.streams.set(connection.streams.get() + 1);
         Some(Rc::clone(connection))
     }

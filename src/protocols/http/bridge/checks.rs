@@ -114,7 +114,9 @@ mod tests {
     use super::*;
     use http::Request;
 
-    fn request(build: impl FnOnce(http::request::Builder) -> http::request::Builder) -> request::Parts {
+    fn request(
+        build: impl FnOnce(http::request::Builder) -> http::request::Builder,
+    ) -> request::Parts {
         let built = build(Request::builder()).body(()).expect("a request");
         built.into_parts().0
     }
@@ -131,15 +133,41 @@ mod tests {
         let refused = [
             (request(|r| r.uri("/")), Flaw::Authority),
             (request(|r| r.uri("/").header("host", "")), Flaw::Authority),
-            (request(|r| r.uri("/").header("host", "a b")), Flaw::Authority),
+            (
+                request(|r| r.uri("/").header("host", "a b")),
+                Flaw::Authority,
+            ),
             (request(|r| r.uri("http://u@a/")), Flaw::Authority),
-            (request(|r| r.uri("http://a/").header("host", "b")), Flaw::HostMismatch),
-            (request(|r| r.uri("/").header("host", "a").header("host", "a")), Flaw::HostMismatch),
-            (request(|r| r.uri("http://a/").header("x", " y")), Flaw::ValueWhitespace),
-            (request(|r| r.uri("http://a/").header("x", "y\t")), Flaw::ValueWhitespace),
-            (request(|r| r.uri("http://a/").method("GET").uri("*").header("host", "a")), Flaw::Path),
+            (
+                request(|r| r.uri("http://a/").header("host", "b")),
+                Flaw::HostMismatch,
+            ),
+            (
+                request(|r| r.uri("/").header("host", "a").header("host", "a")),
+                Flaw::HostMismatch,
+            ),
+            (
+                request(|r| r.uri("http://a/").header("x", " y")),
+                Flaw::ValueWhitespace,
+            ),
+            (
+                request(|r| r.uri("http://a/").header("x", "y\t")),
+                Flaw::ValueWhitespace,
+            ),
+            (
+                request(|r| {
+                    r.uri("http://a/")
+                        .method("GET")
+                        .uri("*")
+                        .header("host", "a")
+                }),
+                Flaw::Path,
+            ),
             (request(|r| r.uri("http://a/ä")), Flaw::Path),
-            (request(|r| (0..5).fold(r.uri("http://a/"), |r, n| r.header("x", n))), Flaw::TooManyFields),
+            (
+                request(|r| (0..5).fold(r.uri("http://a/"), |r, n| r.header("x", n))),
+                Flaw::TooManyFields,
+            ),
         ];
         for (head, flaw) in refused {
             assert_eq!(check(&head), Err(flaw), "{head:?}");

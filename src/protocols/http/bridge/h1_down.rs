@@ -106,8 +106,7 @@ impl<'s> H1Client<'s> {
 
     /// A reply comes so early that the rest of its request is left unread, as where both sides speak HTTP/1.
     fn will_not_be_read(&self, status: StatusCode) -> bool {
-        !self.input.is_done()
-            && (self.asked.expects && !self.took_body || status.as_u16() >= 300)
+        !self.input.is_done() && (self.asked.expects && !self.took_body || status.as_u16() >= 300)
     }
 }
 
@@ -175,10 +174,7 @@ impl Downstream for H1Client<'_> {
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
-        if matches!(
-            self.handle.verdict(cx),
-            Verdict::Abort | Verdict::Idle
-        ) {
+        if matches!(self.handle.verdict(cx), Verdict::Abort | Verdict::Idle) {
             return Poll::Ready(Broken::Gone);
         }
         // While the request comes, whoever reads it looks at the client.

@@ -6,9 +6,7 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
-use narrows_parsers::http1::{
-    Framing as Framed, HeadParser, HeadStep, RequestKind, ResponseHead,
-};
+use narrows_parsers::http1::{Framing as Framed, HeadParser, HeadStep, RequestKind, ResponseHead};
 
 use super::h1_in::In;
 use super::h1_out::Out;

@@ -21,11 +21,7 @@ pub(crate) struct H2Client {
 
 impl H2Client {
     /// The stream of a request whose head has been taken from it.
-    pub(crate) fn new(
-        body: RecvStream,
-        respond: SendResponse<Bytes>,
-        alarms: PartHandle,
-    ) -> Self {
+    pub(crate) fn new(body: RecvStream, respond: SendResponse<Bytes>, alarms: PartHandle) -> Self {
         Self {
             alarms,
             body: Receiving::new(body),

@@ -27,14 +27,8 @@ enum Awaited {
 
 impl H2Server {
     /// Sends the head of a request; the whole request when it is the `end`.
-    pub(crate) fn send(
-        place: H2Stream,
-        head: Request<()>,
-        end: bool,
-    ) -> Result<Self, Broken> {
-        let (reply, request) = place
-            .send(head, end)
-            .map_err(|error| broken(&error))?;
+    pub(crate) fn send(place: H2Stream, head: Request<()>, end: bool) -> Result<Self, Broken> {
+        let (reply, request) = place.send(head, end).map_err(|error| broken(&error))?;
         Ok(Self {
             request: Sending::new(request),
             reply: Awaited::Head(reply),

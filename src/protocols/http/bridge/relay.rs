@@ -106,10 +106,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
         if self.refused.is_some() || self.request.is_done() {
             return Ok(());
         }
-        match self
-            .request
-            .poll(self.client, &mut self.server, meter, cx)
-        {
+        match self.request.poll(self.client, &mut self.server, meter, cx) {
             Poll::Ready(Err(Failed::Source(broken))) => Err(Cut::ByClient(broken)),
             Poll::Ready(Err(Failed::Sink(broken))) => {
                 self.refused = Some(broken);

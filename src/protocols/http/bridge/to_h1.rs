@@ -309,15 +309,24 @@ mod tests {
         let framing = |method: &str, fields: &[(&str, &str)], no_body| {
             let builder = Request::builder().method(method).uri("http://a/");
             let builder = fields.iter().fold(builder, |b, (n, v)| b.header(*n, *v));
-            request_framing(&builder.body(()).expect("a request").into_parts().0, no_body)
+            request_framing(
+                &builder.body(()).expect("a request").into_parts().0,
+                no_body,
+            )
         };
         assert_eq!(framing("GET", &[], true), Framing::None);
         assert_eq!(framing("POST", &[], true), Framing::Length(0));
-        assert_eq!(framing("GET", &[("content-length", "0")], true), Framing::Length(0));
+        assert_eq!(
+            framing("GET", &[("content-length", "0")], true),
+            Framing::Length(0)
+        );
         assert_eq!(framing("GET", &[], false), Framing::Chunked);
         let length = ("content-length", "7");
         assert_eq!(framing("POST", &[length], false), Framing::Length(7));
-        assert_eq!(framing("POST", &[length, ("trailer", "x")], false), Framing::Chunked);
+        assert_eq!(
+            framing("POST", &[length, ("trailer", "x")], false),
+            Framing::Chunked
+        );
     }
 
     #[test]
@@ -355,7 +364,10 @@ mod tests {
         let mut fields = HeaderMap::new();
         fields.insert("grpc-status", HeaderValue::from_static("0"));
         fields.insert("content-length", HeaderValue::from_static("3"));
-        assert_eq!(text(|out| write_last_chunk(Some(&fields), out)), "0\r\ngrpc-status: 0\r\n\r\n");
+        assert_eq!(
+            text(|out| write_last_chunk(Some(&fields), out)),
+            "0\r\ngrpc-status: 0\r\n\r\n"
+        );
         assert_eq!(text(|out| write_last_chunk(None, out)), "0\r\n\r\n");
     }
 }

@@ -178,10 +178,8 @@ pub(crate) fn timeout(fields: &HeaderMap) -> Option<Duration> {
 pub(crate) fn local_reply(status: u16, message: &[u8]) -> response::Parts {
     let mut head = http::Response::new(()).into_parts().0;
     head.status = StatusCode::OK;
-    head.headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/grpc"),
-    );
+    head.headers
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     head.headers
         .insert(GRPC_STATUS, HeaderValue::from(mapped(status)));
     // The texts of the table are ASCII; `%` would have to be escaped, and does not occur.
@@ -228,7 +226,10 @@ mod tests {
         };
         assert_eq!(timeout("100m"), Some(Duration::from_millis(100)));
         assert_eq!(timeout("2S"), Some(Duration::from_secs(2)));
-        assert_eq!(timeout("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        assert_eq!(
+            timeout("99999999H"),
+            Some(Duration::from_secs(99_999_999 * 3600))
+        );
         for wrong in ["", "S", "1", "1s", "-1S", "123456789S", "1 S"] {
             assert_eq!(timeout(wrong), None, "{wrong}");
         }
@@ -239,7 +240,10 @@ mod tests {
         let head = local_reply(504, b"the upstream did not reply in time\n");
         assert_eq!(head.status, 200);
         assert_eq!(head.headers["grpc-status"], "4");
-        assert_eq!(head.headers["grpc-message"], "the upstream did not reply in time");
+        assert_eq!(
+            head.headers["grpc-message"],
+            "the upstream did not reply in time"
+        );
         assert_eq!(head.headers["content-type"], "application/grpc");
         assert_eq!(mapped(503), 14);
     }

@@ -140,7 +140,10 @@ impl<'a> Stream<'a> {
         };
         let mut recent = self.shared.recent.borrow_mut();
         let series = listener.series(recent.as_ref(), place);
-        if !recent.as_ref().is_some_and(|recent| Rc::ptr_eq(recent, &series)) {
+        if !recent
+            .as_ref()
+            .is_some_and(|recent| Rc::ptr_eq(recent, &series))
+        {
             *recent = Some(Rc::clone(&series));
         }
         self.underway.series = Some(series);
@@ -177,7 +180,12 @@ impl<'a> Stream<'a> {
             reply.messages = Some(Messages::default());
         }
         let went = out
-            .forward(&mut self.client, &mut self.underway, &mut request, &mut reply)
+            .forward(
+                &mut self.client,
+                &mut self.underway,
+                &mut request,
+                &mut reply,
+            )
             .await;
         self.end(went, &request, &reply).await;
     }
