@@ -12,6 +12,9 @@ use crate::stats::{
 };
 use crate::tls::{Certificate, Counts, Reason, Tally, Version};
 
+/// Certificates are dated to the second, but renewed in days.
+const DAY_SECONDS: i64 = 86_400;
+
 /// What is shown of TLS.
 pub(super) struct TlsStats {
     listeners: Side<ListenerSsl, ListenerSslVersion, ListenerSslFailure, ListenerSslCertificate>,
@@ -104,8 +107,10 @@ impl TlsStats {
             self.clusters.update(clusters, shard),
         ];
         let first = days.into_iter().flatten().min();
-        let days = Server::DAYS_UNTIL_FIRST_CERT_EXPIRING;
-        self.server.gauge_set(days, first.unwrap_or_default());
+        self.server.gauge_set(
+            Server::FIRST_CERT_EXPIRES_IN,
+            first.unwrap_or_default() * DAY_SECONDS,
+        );
     }
 }
 

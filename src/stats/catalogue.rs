@@ -564,7 +564,13 @@ scopes! {
         Counter RX_GOAWAY "rx_goaway" Count "Connections that a client said GOAWAY on";
         Counter TX_GOAWAY "tx_goaway" Count "GOAWAY frames sent: two where a connection ends in order";
         Counter RX_MESSAGING_ERROR "rx_messaging_error" Count "Connections ended because what came was no HTTP/2, or too much of it";
-        Counter INBOUND_RESET_FLOOD "inbound_reset_flood" Count "Connections ended because most of their requests were reset at once";
+        Counter INBOUND_EMPTY_FRAMES_FLOOD "inbound_empty_frames_flood" Count "Connections ended because of frames without payload one after the other";
+        Counter INBOUND_PING_FLOOD "inbound_ping_flood" Count "Connections ended because of too many PING frames";
+        Counter INBOUND_PRIORITY_FRAMES_FLOOD "inbound_priority_frames_flood" Count "Connections ended because of too many PRIORITY frames for their streams";
+        Counter INBOUND_RESET_FLOOD "inbound_reset_flood" Count "Connections ended because most of their requests were reset at once, or more than there were";
+        Counter INBOUND_SETTINGS_FLOOD "inbound_settings_flood" Count "Connections ended because of too many SETTINGS frames";
+        Counter INBOUND_UNKNOWN_FRAMES_FLOOD "inbound_unknown_frames_flood" Count "Connections ended because of too many frames of a kind that means nothing";
+        Counter INBOUND_WINDOW_UPDATE_FRAMES_FLOOD "inbound_window_update_frames_flood" Count "Connections ended because of too many WINDOW_UPDATE frames for what was sent";
         Counter DROPPED_HEADERS_WITH_UNDERSCORES "dropped_headers_with_underscores" Count "Headers left out because of an underscore in their name";
     }
     /// One gRPC method of an HTTP listener.
@@ -587,7 +593,7 @@ scopes! {
         Gauge STATE "state" Count "0 live, 1 draining";
         Gauge CONCURRENCY "concurrency" Count "Worker threads";
         Gauge TOTAL_CONNECTIONS "total_connections" Count "Sessions over all listeners";
-        Gauge DAYS_UNTIL_FIRST_CERT_EXPIRING "days_until_first_cert_expiring" Count "Whole days until the first certificate expires, below 0 when one has; 0 without TLS";
+        Gauge FIRST_CERT_EXPIRES_IN "first_cert_expires_in" Seconds "How long the first certificate is still good, in whole days; below 0 when it is not; 0 without TLS";
         Gauge MEMORY_PHYSICAL_SIZE "memory_physical_size" Bytes "Resident memory";
     }
     /// Reloads of the config.

@@ -208,10 +208,7 @@ pub fn allocated_bytes(pid: u32) -> u64 {
 fn bytes_of(pid: u32, line: &str) -> u64 {
     let status = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"));
     let status = status.unwrap();
-    let line = status
-        .lines()
-        .find(|each| each.starts_with(line))
-        .unwrap();
+    let line = status.lines().find(|each| each.starts_with(line)).unwrap();
     line.split_whitespace()
         .nth(1)
         .unwrap()

@@ -162,7 +162,15 @@ mod tests {
             .iter()
             .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
             .collect();
-        assert_eq!(got, ["x-up: 1", "expect: 100-continue", "cookie: a=b", "te: trailers"]);
+        assert_eq!(
+            got,
+            [
+                "x-up: 1",
+                "expect: 100-continue",
+                "cookie: a=b",
+                "te: trailers"
+            ]
+        );
     }
 
     #[test]

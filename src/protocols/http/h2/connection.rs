@@ -5,18 +5,22 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
-use narrows_parsers::http2::{FrameHead, FrameKind, FrameScanner};
+use narrows_parsers::http2::{FrameKind, FrameScanner};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::guard::{Flood, FloodGuard};
 use crate::stats::{HttpTwo, Scope};
 use crate::stream::Stream;
 
-/// Bytes both ways, for whoever asks after h2 has taken the connection.
+/// Bytes both ways, and whether there was too much of something, for whoever asks after h2 has taken the connection.
 #[derive(Default)]
 pub(super) struct Moved {
     pub(super) received: Cell<u64>,
     pub(super) sent: Cell<u64>,
+    /// Nothing more is read from the client.
+    pub(super) flood: Cell<Option<Flood>>,
 }
 
 /// A client's connection. What was read before it was known to be HTTP/2 comes first.
@@ -27,6 +31,7 @@ pub(super) struct Client {
     moved: Rc<Moved>,
     requests: FrameScanner,
     replies: FrameScanner,
+    guard: FloodGuard,
     stats: Scope<HttpTwo>,
 }
 
@@ -45,6 +50,7 @@ impl Client {
             moved,
             requests: FrameScanner::client(),
             replies: FrameScanner::server(),
+            guard: FloodGuard::default(),
             stats,
         }
     }
@@ -64,10 +70,14 @@ impl Client {
         true
     }
 
-    /// Counts what the client sends that h2 does not tell of.
+    /// Counts what the client sends that h2 does not tell of, and looks whether it is too much.
     fn came(&mut self, mut bytes: &[u8]) {
         add(&self.moved.received, bytes.len());
         while let Some(head) = self.requests.next(&mut bytes) {
+            if let Some(flood) = self.guard.received(&head, Instant::now) {
+                self.moved.flood.set(Some(flood));
+                return;
+            }
             match head.kind {
                 FrameKind::Reset => self.stats.inc(HttpTwo::RX_RESET),
                 FrameKind::GoAway => self.stats.inc(HttpTwo::RX_GOAWAY),
@@ -78,8 +88,9 @@ impl Client {
 
     fn went(&mut self, mut bytes: &[u8]) {
         add(&self.moved.sent, bytes.len());
-        while let Some(FrameHead { kind, .. }) = self.replies.next(&mut bytes) {
-            match kind {
+        while let Some(head) = self.replies.next(&mut bytes) {
+            self.guard.sent(&head);
+            match head.kind {
                 FrameKind::Reset => self.stats.inc(HttpTwo::TX_RESET),
                 FrameKind::GoAway => self.stats.inc(HttpTwo::TX_GOAWAY),
                 _ => {}
@@ -95,11 +106,20 @@ impl AsyncRead for Client {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let client = self.get_mut();
+        if client.moved.flood.get().is_some() {
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         if !client.replay(buffer) {
             ready!(Pin::new(&mut client.stream).poll_read(cx, buffer))?;
         }
         client.came(buffer.filled().get(before..).unwrap_or_default());
+        if client.moved.flood.get().is_some() {
+            // An error would leave the client without a reason. The connection's task is woken, sees the flood and says GOAWAY.
+            buffer.set_filled(before);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -5,6 +5,7 @@
 
 mod connection;
 pub mod grpc;
+mod guard;
 mod settings;
 mod stream;
 
@@ -29,6 +30,7 @@ use crate::protocols::relay::{Ended, Scratch};
 use crate::stats::{Http, HttpTwo};
 use crate::stream::Stream;
 use connection::{Client, Moved};
+use guard::Flood;
 
 /// A connection that has said GOAWAY for the last time has this long to write it: Envoy's `drain_timeout`.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -52,6 +54,7 @@ struct Shared<'a> {
     premature: Cell<u64>,
     /// How often the connection has been looked at.
     rounds: Cell<u64>,
+    moved: Rc<Moved>,
     /// Alarms that no request uses.
     alarms: RefCell<Vec<PartHandle>>,
 }
@@ -77,6 +80,7 @@ pub async fn serve(
         requests: Cell::new(0),
         premature: Cell::new(0),
         rounds: Cell::new(0),
+        moved: Rc::clone(&moved),
         alarms: RefCell::default(),
         listener,
     };
@@ -115,6 +119,8 @@ struct Closing {
     end: Option<End>,
     /// It has to be over soon.
     hurried: bool,
+    /// The client was told that it sends too much.
+    flooded: bool,
 }
 
 impl Shared<'_> {
@@ -226,6 +232,15 @@ impl Shared<'_> {
         if verdict == Verdict::Abort {
             return Poll::Ready(End::by_us(CloseReason::Aborted));
         }
+        if let Some(flood) = self.flood().filter(|_| !closing.flooded) {
+            self.listener.two.inc(flood.counter());
+            self.listener.stats.inc(Http::DOWNSTREAM_CX_PROTOCOL_ERROR);
+            connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+            closing.flooded = true;
+            closing.end = Some(End::by_us(CloseReason::Malformed));
+            self.hurry(closing, true);
+            return Poll::Pending;
+        }
         if let Some(end) = closing.end {
             if alarm == Some(Alarm::Late) {
                 return Poll::Ready(end);
@@ -236,19 +251,11 @@ impl Shared<'_> {
         let reason = match (verdict, alarm) {
             (Verdict::Drain, _) => CloseReason::Drained,
             (Verdict::Idle, _) | (_, Some(_)) => CloseReason::IdleTimeout,
-            _ if self.is_flooded() => CloseReason::Malformed,
             _ => return Poll::Pending,
         };
-        let flooded = reason == CloseReason::Malformed;
-        if flooded {
-            self.listener.two.inc(HttpTwo::INBOUND_RESET_FLOOD);
-            self.listener.stats.inc(Http::DOWNSTREAM_CX_PROTOCOL_ERROR);
-            connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-        } else {
-            connection.graceful_shutdown();
-        }
+        connection.graceful_shutdown();
         closing.end = Some(End::by_us(reason));
-        self.hurry(closing, quiet || flooded);
+        self.hurry(closing, quiet);
         Poll::Pending
     }
 
@@ -260,10 +267,12 @@ impl Shared<'_> {
         }
     }
 
-    /// The client resets most of what it asks for.
-    fn is_flooded(&self) -> bool {
+    /// The client sends too much of something, or resets most of what it asks for.
+    fn flood(&self) -> Option<Flood> {
         let requests = self.requests.get();
-        requests >= PREMATURE_FROM && self.premature.get() * 2 > requests
+        let is_premature = requests >= PREMATURE_FROM && self.premature.get() * 2 > requests;
+        let of_frames = self.moved.flood.get();
+        of_frames.or_else(|| is_premature.then_some(Flood::Reset))
     }
 
     fn failed(&self, error: &h2::Error) -> End {
