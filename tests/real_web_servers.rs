@@ -35,7 +35,8 @@ fn files_come_through_unchanged() {
     }
     for server in &world.servers {
         let got = nghttp(&["--no-dep", &world.url(server, "medium")]);
-        assert_eq!(got.len(), 65_536);
+        let wanted = std::fs::read(server.files().join("medium")).unwrap();
+        assert_eq!(got, String::from_utf8_lossy(&wanted));
     }
 }
 
@@ -52,7 +53,8 @@ fn uploads_arrive_unchanged() {
                 .iter()
                 .enumerate()
             {
-                if client != "--http1.1" && number == 1 {
+                // HTTP/2 has no chunks, and curl 7.88 never ends the chunks of an empty file, whoever it speaks to.
+                if number == 1 && (client != "--http1.1" || *name == *"empty") {
                     continue;
                 }
                 let target = format!("put-{name}-{number}");
@@ -85,13 +87,18 @@ fn heads_ranges_and_unchanged_files_have_no_more_body_than_they_should() {
     for client in CLIENTS {
         for server in &world.servers {
             let url = world.url(server, "medium");
-            // Twice over one connection: whatever a HEAD would leave behind is in the way then.
-            let head = curl(&[client, "--head", "--fail", &url, &url]);
+            // Twice over one connection: whatever a HEAD would leave behind is in the way then. In HTTP/2, curl 7.88 takes its own
+            // second HEAD for an error of framing, whoever it speaks to.
+            let urls = match client {
+                "--http1.1" => vec![url.as_str(); 2],
+                _ => vec![url.as_str()],
+            };
+            let head = curl(&[&[client, "--head", "--fail"], urls.as_slice()].concat());
             assert_eq!(
                 head.to_ascii_lowercase()
                     .matches("content-length: 65536")
                     .count(),
-                2,
+                urls.len(),
                 "{client}: {head}"
             );
             let modified = curl(&[

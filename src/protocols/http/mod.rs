@@ -118,6 +118,8 @@ impl HttpListener {
     pub fn new(parts: Parts<'_>) -> Self {
         let (shard, name) = (parts.shard, parts.name);
         let labels = [name.as_bytes()];
+        // Before those of its routes, which are added up into it.
+        let stats = shard.scope(&labels);
         let routes = parts
             .config
             .routes()
@@ -129,7 +131,7 @@ impl HttpListener {
             caller: &[],
         });
         Self {
-            stats: shard.scope(&labels),
+            stats,
             one: shard.scope(&labels),
             two: shard.scope(&labels),
             grpc: Rc::new(GrpcCalls::new(shard, name)),
