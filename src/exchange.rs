@@ -112,6 +112,15 @@ pub struct MongoPart {
     pub documents_written: u64,
 }
 
+/// A reply of the proxy's own that its config asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Configured {
+    /// The client was sent elsewhere.
+    Redirect,
+    /// The route has a reply.
+    Respond,
+}
+
 /// What is known of an HTTP request.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpPart {
@@ -121,6 +130,8 @@ pub struct HttpPart {
     pub status: Option<u16>,
     /// Why the proxy answered in the upstream's place, or cut the reply off.
     pub failure: Option<Failure>,
+    /// The config had the proxy answer.
+    pub configured: Option<Configured>,
 }
 
 /// Why a downstream connection ended.

@@ -8,6 +8,7 @@ use super::HttpListener;
 use super::errors::Failure;
 use super::route::{self, Action, RequestView, Route};
 use crate::config::{ForwardedProto, Scheme};
+use crate::exchange::Configured;
 use crate::upstream::http::HttpUpstream;
 
 /// Who answers.
@@ -55,6 +56,17 @@ impl LocalReply<'_> {
             body: row.text.as_bytes(),
             location: None,
             failure: Some(failure),
+        }
+    }
+}
+
+impl LocalReply<'_> {
+    /// What the config has to do with it.
+    pub fn configured(&self) -> Option<Configured> {
+        match (self.failure, &self.location) {
+            (Some(_), _) => None,
+            (None, Some(_)) => Some(Configured::Redirect),
+            (None, None) => Some(Configured::Respond),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::HttpListener;
 use super::errors::{Failure, Flag};
 use super::series::Series;
 use crate::config::HttpVersion;
-use crate::exchange::{AtUpstream, Exchange, HttpPart, Outcome, Timing};
+use crate::exchange::{AtUpstream, Configured, Exchange, HttpPart, Outcome, Timing};
 use crate::stats::{
     Cluster, ClusterEndpoint, Counter, Http, HttpCaller, HttpCode, HttpOne, HttpRoute, Scope,
     ScopeKind,
@@ -38,6 +38,8 @@ pub struct Underway {
     pub status: Option<u16>,
     /// Why the proxy answers, or cuts the reply off.
     pub failure: Option<Failure>,
+    /// The config has the proxy answer.
+    pub configured: Option<Configured>,
     ended: bool,
 }
 
@@ -64,6 +66,7 @@ impl Underway {
             reply_bytes: 0,
             status: None,
             failure: None,
+            configured: None,
             ended: false,
         }
     }
@@ -117,6 +120,7 @@ impl Underway {
                 version: self.version,
                 status: self.status,
                 failure: self.failure,
+                configured: self.configured,
             },
         };
         self.listener
@@ -184,6 +188,11 @@ impl HttpListener {
             }
             Outcome::UpstreamGone => stats.inc(Http::DOWNSTREAM_RQ_TX_RESET),
             Outcome::Success | Outcome::Error | Outcome::Unacknowledged => {}
+        }
+        match exchange.part.configured {
+            Some(Configured::Redirect) => stats.inc(Http::RQ_REDIRECT),
+            Some(Configured::Respond) => stats.inc(Http::RQ_DIRECT_RESPONSE),
+            None => {}
         }
         if let Some(failure) = exchange.part.failure {
             self.report_failure(failure);

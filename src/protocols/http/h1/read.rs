@@ -204,6 +204,7 @@ impl Session<'_> {
             || !rest.is_done() && (asked.expects || !is_worth_reading(rest));
         request.underway.status = Some(reply.status);
         request.underway.failure = reply.failure;
+        request.underway.configured = reply.configured();
         request.closes = closes;
         let with_body = asked.kind != RequestKind::Head;
         let out = request.download.head();

@@ -260,6 +260,7 @@ impl<'a> Stream<'a> {
     async fn answer(mut self, reply: &LocalReply<'_>) {
         self.underway.status = Some(reply.status);
         self.underway.failure = reply.failure;
+        self.underway.configured = reply.configured();
         if grpc::is_grpc(&self.head.headers) && reply.location.is_none() {
             self.report_call(grpc::mapped(reply.status), (0, 0), None);
             let head = grpc::local_reply(reply.status, reply.body);
