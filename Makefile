@@ -40,7 +40,7 @@ check: ## Format, lints and docs, each warning an error
 	cargo clippy --manifest-path $(LOAD)/Cargo.toml --target-dir $(TARGET)/mongoload --all-targets --locked -- -D warnings
 
 # ARGS="--rounds 5 --seconds 10" measures longer.
-bench: ## Decoder benches, then cost per request and per connection against HAProxy; fails when a bar is missed
+bench: ## Decoder benches, then cost per request and per connection against HAProxy, nginx and Envoy; fails when a bar is missed
 	@tests/support/setup.sh bench
 	cargo build --release --locked
 	cargo build --release --locked --manifest-path $(LOAD)/Cargo.toml --target-dir $(TARGET)/mongoload

@@ -1,4 +1,4 @@
-"""`make bench`: what narrows costs, next to HAProxy, in one run on one machine; exit 1 when a bar is missed.
+"""`make bench`: what narrows costs, next to HAProxy, nginx and Envoy, in one run on one machine; exit 1 when a bar is missed.
 
 Client, proxy and server share the cores, so rates and latencies move from run to run. What is compared is the CPU time
 of the proxy's process per request: three rounds, the candidates in turn within each, medians.
@@ -18,17 +18,26 @@ import measure  # noqa: E402
 import peers  # noqa: E402
 from processes import Processes  # noqa: E402
 
-# What has to hold. The goals are tighter: 1.08 for a find, 1.20 for one in collapse mode, 1.00 for TCP, 4 KB a connection.
+# What has to hold. The goals are tighter: 1.08 for a find, 1.20 for one in collapse mode, 1.00 for TCP, 4 KB a connection,
+# 0.95 of nginx for HTTP/1 and 0.40 of Envoy for HTTP/2.
 MONGO_BAR = 1.12
 COLLAPSE_BAR = 1.25
 TCP_BAR = 1.05
 STATS_BAR = 1.05
+NGINX_BAR = 1.00
+ENVOY_BAR = 0.30
+ENVOY_HTTP2_BAR = 0.45
 IDLE_BAR = 6 * 1024
 
 # The finds of the load, by their call site.
 COUNTER = "mongo.mongo.collection.shop.carts.callsite.checkout.load_cart.query.total"
 
+# The requests of the load on HTTP.
+HTTP_COUNTER = "http.http.downstream_rq_completed"
+
 COLLAPSE = f"Mongo find, collapse, {measure.CONNECTIONS} clients over {peers.POOLED} connections, canned"
+HTTP = "HTTP/1 GET"
+HTTP2 = f"HTTP/2 GET, {measure.HTTP2_CONNECTIONS} x {measure.HTTP2_STREAMS} streams, to HTTP/1"
 
 Costs = dict[tuple[str, str], list[measure.Cost]]
 
@@ -41,7 +50,8 @@ def main() -> None:
         servers = peers.start_servers(processes, tools)
         costs = measure_requests(processes, tools, servers, arguments)
         idle = measure_idle(processes, tools, servers)
-    print(f"\n{peers.version(tools.narrows, '--version')} against {peers.version(tools.haproxy, '-v')}, one worker each; ", end="")
+    versions = [peers.version(tools.haproxy, "-v"), peers.version(tools.nginx, "-v"), "Envoy 1.40"]
+    print(f"\n{peers.version(tools.narrows, '--version')} against {', '.join(versions)}, one worker each; ", end="")
     print(f"{measure.CONNECTIONS} connections, medians of {arguments.rounds} rounds of {arguments.seconds} s\n")
     print_costs(costs)
     sys.exit(0 if print_bars(costs, idle) else 1)
@@ -51,7 +61,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--narrows", required=True, help="the release build of narrows")
     parser.add_argument("--load", required=True, help="the release build of mongoload")
-    parser.add_argument("--tools", required=True, help="the folder of haproxy, nginx and wrk")
+    parser.add_argument("--tools", required=True, help="the folder of haproxy, nginx, envoy, wrk and h2load")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=6, help="of each measurement")
     return parser.parse_args()
@@ -73,10 +83,15 @@ def measure_requests(processes: Processes, tools: peers.Tools, servers: peers.Se
     stats_on = peers.start_narrows(processes, tools, servers, "narrows")
     stats_off = peers.start_narrows(processes, tools, servers, "narrows-without-stats", stats=False)
     collapse = peers.start_narrows(processes, tools, servers, "narrows-collapse", mode="collapse")
+    nginx = peers.start_nginx(processes, tools, servers)
+    envoy = peers.start_envoy(processes, tools, servers)
+    http = peers.start_narrows_http(processes, tools, servers)
     work = [
         ("Mongo find", measure.mongo_find, (haproxy, stats_on, stats_off)),
         (COLLAPSE, measure.mongo_find, (haproxy, collapse)),
         ("HTTP GET over tcp", measure.http_get, (haproxy, stats_on, stats_off)),
+        (HTTP, measure.http_get, (nginx, envoy, http)),
+        (HTTP2, measure.http2_get, (envoy, http)),
     ]
     costs: Costs = {}
     for number in range(arguments.rounds):
@@ -90,7 +105,8 @@ def measure_requests(processes: Processes, tools: peers.Tools, servers: peers.Se
                 print(f"round {number + 1}: {name}, {proxy.name}: {cost.cpu_us:.2f} us CPU a request", file=sys.stderr)
     check_stats(stats_on, stats_off, sum(cost.requests for cost in costs["Mongo find", stats_on.name]))
     expect_counted(collapse, sum(cost.requests for cost in costs[COLLAPSE, collapse.name]))
-    for proxy in (haproxy, stats_on, stats_off, collapse):
+    expect_counted(http, sum(cost.requests for work in (HTTP, HTTP2) for cost in costs[work, http.name]), HTTP_COUNTER)
+    for proxy in (haproxy, stats_on, stats_off, collapse, nginx, envoy, http):
         processes.stop(proxy.name)
     return costs
 
@@ -102,13 +118,13 @@ def check_stats(stats_on: peers.Proxy, stats_off: peers.Proxy, finds: int) -> No
         sys.exit("narrows counted finds although its stats were off")
 
 
-def expect_counted(proxy: peers.Proxy, finds: int) -> None:
-    if (counted := count_of(proxy, COUNTER)) < finds:
-        sys.exit(f"{proxy.name} counted {counted} of at least {finds} finds as {COUNTER}")
+def expect_counted(proxy: peers.Proxy, requests: int, name: str = COUNTER) -> None:
+    if (counted := count_of(proxy, name)) < requests:
+        sys.exit(f"{proxy.name} counted {counted} of at least {requests} requests as {name}")
 
 
 def count_of(proxy: peers.Proxy, name: str) -> int:
-    with urllib.request.urlopen(f"http://127.0.0.1:{proxy.admin}/stats?filter=callsite", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{proxy.admin}/stats?filter={name}", timeout=5) as answer:
         lines = dict(line.rsplit(": ", 1) for line in answer.read().decode().splitlines() if ": " in line)
     return int(lines.get(name, 0))
 
@@ -120,6 +136,10 @@ def measure_idle(processes: Processes, tools: peers.Tools, servers: peers.Server
         proxy = start(processes, tools, servers, name)
         idle[name.removesuffix("-idle")] = measure.idle_connection_bytes(tools, proxy)
         processes.stop(name)
+    for start in (peers.start_nginx, peers.start_envoy, peers.start_narrows_http):
+        proxy = start(processes, tools, servers)
+        idle[proxy.name] = measure.idle_http_bytes(proxy)
+        processes.stop(proxy.name)
     return idle
 
 
@@ -144,11 +164,19 @@ def print_bars(costs: Costs, idle: dict[str, float]) -> bool:
         ("HTTP GET through `protocol: tcp`, CPU to HAProxy's tcp mode", ratio("HTTP GET over tcp", "haproxy"), TCP_BAR),
         ("Mongo find, every stat on to all off", ratio("Mongo find", "narrows-without-stats"), STATS_BAR),
     ]
+    ours = "narrows-http"
+    bars += [
+        ("HTTP/1 GET with every stat on, CPU to nginx", ratio(HTTP, "nginx-proxy", ours), NGINX_BAR),
+        ("HTTP/1 GET with every stat on, CPU to Envoy", ratio(HTTP, "envoy", ours), ENVOY_BAR),
+        (f"{HTTP2}, CPU to Envoy", ratio(HTTP2, "envoy", ours), ENVOY_HTTP2_BAR),
+    ]
     print("| bar | seen | at most | |")
     print("|---|---:|---:|---|")
     held = [row(text, seen <= bar, f"{seen:.3f}", f"{bar:.2f}") for text, seen, bar in bars]
     text = f"An idle connection of {measure.IDLE_CONNECTIONS} (HAProxy's: {idle['haproxy']:.0f} B)"
     held.append(row(text, idle["narrows"] <= IDLE_BAR, f"{idle['narrows']:.0f} B", f"{IDLE_BAR} B"))
+    text = f"An idle HTTP/1 connection (nginx's: {idle['nginx-proxy']:.0f} B, Envoy's: {idle['envoy']:.0f} B)"
+    held.append(row(text, idle[ours] <= IDLE_BAR, f"{idle[ours]:.0f} B", f"{IDLE_BAR} B"))
     return all(held)
 
 

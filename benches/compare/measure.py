@@ -1,17 +1,22 @@
 """How it is measured: CPU time of the proxy's process per request, and its memory per idle connection."""
 
+import contextlib
 import dataclasses
 import json
+import math
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 import time
 
-from peers import Proxy, Tools
+from peers import BODY, Proxy, Tools
 
 CONNECTIONS = 64
+HTTP2_CONNECTIONS = 16
+HTTP2_STREAMS = 32
 IDLE_CONNECTIONS = 5000
 # An idle connection is two sockets at the proxy; the rest is its listeners, logs and the like.
 DESCRIPTORS = 2 * IDLE_CONNECTIONS + 500
@@ -45,7 +50,7 @@ def mongo_find(tools: Tools, proxy: Proxy, seconds: int) -> Cost:
 
 
 def http_get(tools: Tools, proxy: Proxy, seconds: int) -> Cost:
-    """GETs of 64 bytes on kept-alive connections, passed through as TCP."""
+    """GETs of 64 bytes on kept-alive connections."""
     wrk(tools, proxy, 1)
     before = cpu_seconds(proxy.pid)
     output = wrk(tools, proxy, seconds)
@@ -60,6 +65,25 @@ def http_get(tools: Tools, proxy: Proxy, seconds: int) -> Cost:
     )
 
 
+def http2_get(tools: Tools, proxy: Proxy, seconds: int) -> Cost:
+    """The same in HTTP/2 without TLS, many streams on few connections; h2load tells no percentiles."""
+    h2load(tools, proxy, 1)
+    before = cpu_seconds(proxy.pid)
+    output = h2load(tools, proxy, seconds)
+    used = cpu_seconds(proxy.pid) - before
+    requests = int(find(output, r"(\d+) succeeded"))
+    return Cost(requests, used * 1e6 / requests, requests / seconds, math.nan, math.nan)
+
+
+def h2load(tools: Tools, proxy: Proxy, seconds: int) -> str:
+    url = f"http://127.0.0.1:{proxy.http}/"
+    load = ("--clients", HTTP2_CONNECTIONS, "--max-concurrent-streams", HTTP2_STREAMS, "--threads", 1)
+    output = run(tools.h2load, *load, "--duration", seconds, url)
+    if not re.search(r"\b0 failed, 0 errored, 0 timeout", output):
+        sys.exit(f"h2load through {proxy.name}: {output}")
+    return output
+
+
 def wrk(tools: Tools, proxy: Proxy, seconds: int) -> str:
     url = f"http://127.0.0.1:{proxy.http}/"
     output = run(tools.wrk, "--threads", 1, "--connections", CONNECTIONS, "--duration", f"{seconds}s", "--latency", url)
@@ -70,11 +94,35 @@ def wrk(tools: Tools, proxy: Proxy, seconds: int) -> str:
 
 def idle_connection_bytes(tools: Tools, proxy: Proxy) -> float:
     """Resident memory that one more idle MongoDB connection takes, after its hello."""
-    with idle(tools, proxy, 1):
+    return bytes_each(proxy, lambda connections: idle(tools, proxy, connections))
+
+
+def idle_http_bytes(proxy: Proxy) -> float:
+    """The same of an HTTP/1 connection, after a request."""
+    return bytes_each(proxy, lambda connections: idle_http(proxy, connections))
+
+
+def bytes_each(proxy: Proxy, holding) -> float:
+    with holding(1):
         pass
     before = settled_resident_bytes(proxy.pid)
-    with idle(tools, proxy, IDLE_CONNECTIONS):
+    with holding(IDLE_CONNECTIONS):
         return (settled_resident_bytes(proxy.pid) - before) / IDLE_CONNECTIONS
+
+
+@contextlib.contextmanager
+def idle_http(proxy: Proxy, connections: int):
+    """Holds open that many connections, a request answered on each."""
+    with contextlib.ExitStack() as held:
+        for _ in range(connections):
+            stream = held.enter_context(socket.create_connection(("127.0.0.1", proxy.http), 10))
+            stream.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            said = b""
+            while not said.endswith(BODY.encode()):
+                if not (part := stream.recv(4096)):
+                    sys.exit(f"{proxy.name} closed an idle connection")
+                said += part
+        yield
 
 
 class idle:  # noqa: N801 # reads as a `with` statement
@@ -123,7 +171,7 @@ def run(*command) -> str:
 
 def find(text: str, pattern: str) -> str:
     if not (match := re.search(pattern, text)):
-        sys.exit(f"wrk printed nothing like {pattern}: {text}")
+        sys.exit(f"the load tool printed nothing like {pattern}: {text}")
     return match[1]
 
 

@@ -1,6 +1,7 @@
-"""What is measured: narrows and HAProxy, side by side, and the servers behind them."""
+"""What is measured: narrows, HAProxy, nginx and Envoy, side by side, and the servers behind them."""
 
 import dataclasses
+import json
 import pathlib
 import subprocess
 
@@ -18,7 +19,7 @@ POOLED = 32
 class Tools:
     narrows: str
     load: str
-    installed: pathlib.Path  # the folder of haproxy, nginx and wrk
+    installed: pathlib.Path  # the folder of haproxy, nginx, envoy, wrk and h2load
 
     def __getattr__(self, name: str) -> str:
         return str(self.installed / name)
@@ -28,8 +29,8 @@ class Tools:
 class Proxy:
     name: str
     pid: int
-    mongo: int  # ports
-    http: int
+    mongo: int = 0  # ports, of what it serves
+    http: int = 0
     admin: int = 0
 
 
@@ -58,6 +59,33 @@ def start_haproxy(processes: Processes, tools: Tools, servers: Servers, name: st
     return ready(processes, Proxy(name, process.pid, mongo, http))
 
 
+def start_nginx(processes: Processes, tools: Tools, servers: Servers, name: str = "nginx-proxy") -> Proxy:
+    http = free_port()
+    config = processes.folder / f"{name}.conf"
+    config.write_text(nginx_proxy_config(processes.folder / name, http, servers))
+    (processes.folder / name).mkdir()
+    process = processes.start(name, tools.nginx, "-e", "stderr", "-p", processes.folder, "-c", config)
+    return ready(processes, Proxy(name, process.pid, http=http))
+
+
+def start_envoy(processes: Processes, tools: Tools, servers: Servers, name: str = "envoy") -> Proxy:
+    http = free_port()
+    config = processes.folder / f"{name}.json"
+    config.write_text(json.dumps(envoy_config(http, servers)))
+    # Hot restart would have it share memory with any other Envoy of the machine.
+    command = (tools.envoy, "-c", config, "--concurrency", 1, "--log-level", "error", "--disable-hot-restart")
+    process = processes.start(name, *command)
+    return ready(processes, Proxy(name, process.pid, http=http))
+
+
+def start_narrows_http(processes: Processes, tools: Tools, servers: Servers, name: str = "narrows-http") -> Proxy:
+    http, admin = free_port(), free_port()
+    config = processes.folder / f"{name}.yaml"
+    config.write_text(narrows_http_config(http, admin, servers))
+    process = processes.start(name, tools.narrows, "run", "-c", config)
+    return ready(processes, Proxy(name, process.pid, http=http, admin=admin))
+
+
 def start_narrows(processes: Processes, tools: Tools, servers: Servers, name: str, stats: bool = True, mode: str = "tap") -> Proxy:
     mongo, http, admin = free_port(), free_port(), free_port()
     config = processes.folder / f"{name}.yaml"
@@ -67,8 +95,8 @@ def start_narrows(processes: Processes, tools: Tools, servers: Servers, name: st
 
 
 def ready(processes: Processes, proxy: Proxy) -> Proxy:
-    processes.wait_for_port(proxy.name, proxy.mongo)
-    processes.wait_for_port(proxy.name, proxy.http)
+    for port in filter(None, (proxy.mongo, proxy.http)):
+        processes.wait_for_port(proxy.name, port)
     return proxy
 
 
@@ -89,6 +117,17 @@ clusters:
   - {{ name: mongo, endpoints: [127.0.0.1:{servers.mongo}]{pool} }}
   - {{ name: http, endpoints: [127.0.0.1:{servers.http}] }}
 stats: {{ enabled: {str(stats).lower()} }}
+"""
+
+
+def narrows_http_config(http: int, admin: int, servers: Servers) -> str:
+    return f"""\
+admin: {{ listen: 127.0.0.1:{admin} }}
+workers: 1
+listeners:
+  - {{ name: http, listen: 127.0.0.1:{http}, protocol: http, cluster: http }}
+clusters:
+  - {{ name: http, endpoints: [127.0.0.1:{servers.http}] }}
 """
 
 
@@ -127,3 +166,56 @@ http {{
   }}
 }}
 """
+
+
+def nginx_proxy_config(folder: pathlib.Path, port: int, servers: Servers) -> str:
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    folders = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
+    # Without a master, the process that was started is the one that works.
+    return f"""\
+daemon off; master_process off; pid {folder}/pid; error_log stderr;
+events {{ worker_connections 12000; }}
+http {{
+  {folders}
+  access_log off; keepalive_requests 1000000000; keepalive_timeout 600;
+  upstream backend {{ server 127.0.0.1:{servers.http}; keepalive 512; keepalive_requests 1000000000; }}
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    location / {{ proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://backend; }}
+  }}
+}}
+"""
+
+
+def envoy_config(port: int, servers: Servers) -> dict:
+    """The least that routes everything to one cluster, with limits that this load does not reach."""
+
+    def typed(kind: str, **settings) -> dict:
+        return {"@type": f"type.googleapis.com/envoy.extensions.filters.{kind}", **settings}
+
+    def address(number: int) -> dict:
+        return {"socket_address": {"address": "127.0.0.1", "port_value": number}}
+
+    router = {"name": "envoy.filters.http.router", "typed_config": typed("http.router.v3.Router")}
+    hosts = [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "backend"}}]}]
+    manager = typed(
+        "network.http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix="ingress",
+        codec_type="AUTO",
+        route_config={"virtual_hosts": hosts},
+        http_filters=[router],
+    )
+    chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+    many = {"max_connections": 20000, "max_requests": 20000, "max_pending_requests": 20000}
+    backend = {
+        "name": "backend",
+        "connect_timeout": "1s",
+        "type": "STATIC",
+        "circuit_breakers": {"thresholds": [many]},
+        "load_assignment": {
+            "cluster_name": "backend",
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(servers.http)}}]}],
+        },
+    }
+    listener = {"name": "http", "address": address(port), "filter_chains": [chain]}
+    return {"static_resources": {"listeners": [listener], "clusters": [backend]}}
