@@ -31,7 +31,7 @@ pub struct ClientSettings {
 /// TLS of a cluster, ready for servers.
 pub struct ClientTls {
     settings: ClientSettings,
-    pub(super) config: Arc<ClientConfig>,
+    config: Arc<ClientConfig>,
 }
 
 /// TLS with one endpoint.
