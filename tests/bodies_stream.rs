@@ -16,6 +16,9 @@ use support::peer::{connect, scripted};
 use support::proxy::{Proxy, allocated_bytes};
 use support::{eventually, tool};
 
+/// A gigabyte takes as long as the machine lets it: a route has 15 s for a whole reply, unless it says otherwise.
+const ROUTE: &str = "http: { virtual_hosts: [{ name: all, domains: [\"*\"], routes: [{ name: all, prefix: /, cluster: http, timeout: 0s }] }] }";
+
 const GIGABYTE: u64 = 1 << 30;
 const MOST_GROWN: u64 = 256 << 10;
 
@@ -243,7 +246,7 @@ fn one_worker(server: SocketAddr, version: Version) -> Proxy {
     Proxy::start(&format!(
         "workers: 1\n\
          listeners:\n\
-         - {{ name: http, listen: 127.0.0.1:0, protocol: http, cluster: http }}\n\
+         - {{ name: http, listen: 127.0.0.1:0, protocol: http, {ROUTE} }}\n\
          clusters:\n\
          - {{ name: http, endpoints: [\"{server}\"], http: {{ version: {} }} }}\n",
         version.name()
@@ -375,7 +378,7 @@ fn a_load_of_downloads_comes_through_whole() {
     for (server, version) in [(&one, Version::Http1), (&two, Version::Http2)] {
         let proxy = Proxy::start(&format!(
             "listeners:\n\
-             - {{ name: http, listen: 127.0.0.1:0, protocol: http, cluster: http }}\n\
+             - {{ name: http, listen: 127.0.0.1:0, protocol: http, {ROUTE} }}\n\
              clusters:\n\
              - {{ name: http, endpoints: [\"{}\"], http: {{ version: {} }} }}\n",
             server.address(),

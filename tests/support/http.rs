@@ -339,7 +339,7 @@ fn owner_of(metadata: &std::fs::Metadata) -> u32 {
 pub fn curl(arguments: &[&str]) -> String {
     let mut command = Command::new(tool("curl"));
     // Expect: curl would wait a second for the 100 of a server that knows none.
-    command.args(["--silent", "--show-error", "--max-time", "60"]);
+    command.args(["--silent", "--show-error", "--max-time", "300"]);
     output(command.args(arguments))
 }
 
