@@ -262,13 +262,16 @@ fn trailers_do_not_bring_framing_or_routing() {
     }
 }
 
+/// Kind, flags, stream and payload of a frame.
+type Sent<'a> = (u8, u8, u32, &'a [u8]);
+
 /// Frames of a block must follow each other; what comes between is an error of the connection.
 #[test]
 fn frames_out_of_their_order_end_the_connection() {
     let mut arena = Arena::new();
     let block = block(&request_fields("GET", "/x"));
     let (first, rest) = block.split_at(5);
-    let attacks: [(&str, Vec<(u8, u8, u32, &[u8])>); 6] = [
+    let attacks: [(&str, Vec<Sent<'_>>); 6] = [
         (
             "DATA within a block",
             vec![

@@ -246,15 +246,13 @@ async fn serve(
     idle_timeout: Option<Duration>,
 ) {
     let mut io = pin!(io);
-    let ended = loop {
-        tokio::select! {
-            ended = io.as_mut() => break Some(ended),
-            () = connection.idle(idle_timeout) => {
-                connection.reason.set(CloseReason::IdleTimeout);
-                connection.retire();
-                // Without streams and without anybody who could open one, h2 says GOAWAY and ends.
-                break tokio::time::timeout(CLOSING, io.as_mut()).await.ok();
-            }
+    let ended = tokio::select! {
+        ended = io.as_mut() => Some(ended),
+        () = connection.idle(idle_timeout) => {
+            connection.reason.set(CloseReason::IdleTimeout);
+            connection.retire();
+            // Without streams and without anybody who could open one, h2 says GOAWAY and ends.
+            tokio::time::timeout(CLOSING, io.as_mut()).await.ok()
         }
     };
     if let Some(Err(error)) = ended {

@@ -46,7 +46,7 @@ pub(crate) fn check(head: &request::Parts, max_headers: usize) -> Result<(), Fla
     }
     check_path(head)?;
     check_authority(head)?;
-    match head.headers.values().all(|value| is_trimmed(value)) {
+    match head.headers.values().all(is_trimmed) {
         true => Ok(()),
         false => Err(Flaw::ValueWhitespace),
     }

@@ -9,7 +9,8 @@ use super::h1_up::H1Server;
 use super::h2_up::H2Server;
 use super::side::{Broken, Piece, Reply, Side, Upstream};
 
-/// The server's side of an exchange.
+/// The server's side of an exchange. It stands in the exchange's own state: a box would be an allocation a request.
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Server {
     H1(H1Server),
     H2(H2Server),

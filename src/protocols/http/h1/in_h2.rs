@@ -134,8 +134,8 @@ impl Session<'_> {
     }
 
     fn client_gone(&self) -> End {
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        match self.handle.verdict(&mut cx) {
+        let cx = std::task::Context::from_waker(std::task::Waker::noop());
+        match self.handle.verdict(&cx) {
             Verdict::Abort | Verdict::Idle => End::by_us(CloseReason::Aborted).cutting(),
             Verdict::Go | Verdict::Drain => End::CLIENT_FINISHED.cutting(),
         }
