@@ -13,7 +13,7 @@ const KEPT_BYTES: usize = 64 * 1024;
 /// Buffers that a worker keeps while nobody needs them: 4 MiB.
 const MAX_KEPT: usize = 256;
 
-/// Bytes that the requests of one worker may hold beyond [`KEPT_BYTES`] each: five of the largest messages. Without a bound, clients
+/// Bytes that the requests of one worker may hold beyond `KEPT_BYTES` each: five of the largest messages. Without a bound, clients
 /// could have the proxy hold 48 MB each.
 pub const MAX_HELD_BYTES: usize = 256 * 1024 * 1024;
 

@@ -2,7 +2,7 @@
 //!
 //! [`ServerTls`] is what a listener is to its clients, [`ClientTls`] what a cluster is to its servers. Both are made when the config is read,
 //! with all that is in the files it names, so that nothing can fail later and a reload compares what is in force with what the files hold
-//! now. A handshake ends as a [`Stream`](crate::stream::Stream) or a [`Failure`] with one of a closed set of reasons, and is counted in a
+//! now. A handshake ends as a [`Stream`] or a [`Failure`] with one of a closed set of reasons, and is counted in a
 //! [`Tally`]. From then on the [`Channel`] of the stream does the work.
 
 mod certificate;

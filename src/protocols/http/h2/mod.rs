@@ -1,6 +1,6 @@
 //! HTTP/2 clients: one connection, all its requests at the same time.
 //!
-//! The connection is one task, and each request a future in it ([`stream`]). What the requests have to say is written when all that can go
+//! The connection is one task, and each request a future in it (`stream`). What the requests have to say is written when all that can go
 //! on have done so: many small replies become one write. A request takes the same steps as one of HTTP/1, up to its report.
 
 mod connection;
