@@ -1,5 +1,10 @@
 //! TLS with clients, by OpenSSL and by rustls: who is shown which certificate, who is let in, and what is counted.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 mod support;
 
@@ -438,7 +443,7 @@ fn when_certificates_expire_is_a_stat_and_a_page() {
     assert_eq!(seconds("old.example"), 978_307_200);
     // rcgen's own choice is the year 4096.
     assert!(seconds("shop.example") > 4_000_000_000);
-    assert!(proxy.stats().value("server.first_cert_expires_in") < -9_000 * 86_400);
+    assert!(proxy.stats().value("server.first_cert_expires_in") < -9_000 * 24 * 3600);
     proxy.expect_logged("the certificate has expired");
 
     let page: Value = serde_json::from_str(&proxy.get("/certs")).unwrap();
@@ -466,4 +471,33 @@ fn when_certificates_expire_is_a_stat_and_a_page() {
     assert_eq!(old["expiration_time"], "2001-01-01T00:00:00Z");
     assert_eq!(old["valid_from"], "2000-01-01T00:00:00Z");
     assert!(old["days_until_expiration"].as_i64().unwrap() < -9_000);
+}
+
+#[test]
+fn an_idle_connection_costs_kilobytes() {
+    const CONNECTIONS: usize = 1_000;
+    const MOST_EACH: u64 = 16 << 10;
+    let authority = Authority::new("authority");
+    let files = authority.issue(&["shop.example"]);
+    let (proxy, address) = start(&certificates(&[&files]), echo());
+    let client = tls::client(&authority.file(), None);
+    let connected = |count: usize| -> Vec<_> {
+        let connect = |_| {
+            let mut stream = tls::stream(&client, address, "shop.example");
+            // More than one record, and more than is read at once.
+            let said = vec![7; 40_000];
+            stream.write_all(&said).unwrap();
+            let mut answer = vec![0; said.len()];
+            stream.read_exact(&mut answer).unwrap();
+            stream
+        };
+        (0..count).map(connect).collect()
+    };
+    // What the first connections bring into being is not the cost of one more.
+    let _early = connected(50);
+    let before = proxy.resident_bytes();
+    let _clients = connected(CONNECTIONS);
+    let each = proxy.resident_bytes().saturating_sub(before) / CONNECTIONS as u64;
+    println!("{each} bytes a connection within TLS");
+    assert!(each < MOST_EACH, "{each} bytes a connection");
 }

@@ -61,10 +61,14 @@ impl Channel {
     /// Takes the handshake as far as the socket allows. Done when this succeeds.
     pub(super) fn handshake(&mut self, io: &mut (impl Read + Write)) -> io::Result<()> {
         loop {
-            self.flush(io)?;
+            let flushed = self.flush(io);
+            if !self.connection.is_handshaking() || !is_blocked(&flushed) {
+                flushed?;
+            }
             if !self.connection.is_handshaking() {
                 return Ok(());
             }
+            // Also while something waits to be sent: two that only send would wait for each other.
             if self.receive(io)? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -101,11 +105,17 @@ impl Channel {
         Ok(count)
     }
 
+    /// Takes in more, of which there may be something to read even when it ends in a failure.
     fn next_record(&mut self, io: &mut (impl Read + Write)) -> io::Result<()> {
-        match self.failure.take() {
-            Some(failure) => Err(failure),
-            None => self.receive(io).map(|_| ()),
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
         }
+        let received = self.receive(io);
+        if is_blocked(&received) {
+            return received.map(|_| ());
+        }
+        self.failure = received.err();
+        Ok(())
     }
 
     /// Writes as much as is taken, once what was written before is gone. An error says that nothing of these bytes was sent.
@@ -171,3 +181,10 @@ impl Channel {
         Ok(count)
     }
 }
+
+fn is_blocked<T>(result: &io::Result<T>) -> bool {
+    matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+#[cfg(test)]
+mod tests;

@@ -31,7 +31,7 @@ pub struct ClientSettings {
 /// TLS of a cluster, ready for servers.
 pub struct ClientTls {
     settings: ClientSettings,
-    config: Arc<ClientConfig>,
+    pub(super) config: Arc<ClientConfig>,
 }
 
 /// TLS with one endpoint.

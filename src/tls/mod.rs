@@ -13,6 +13,8 @@ mod failure;
 mod files;
 mod server;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod trust;
 
 use std::future::poll_fn;

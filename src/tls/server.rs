@@ -48,7 +48,7 @@ pub enum ClientCertificates {
 /// TLS of a listener, ready for clients.
 pub struct ServerTls {
     settings: ServerSettings,
-    config: Arc<ServerConfig>,
+    pub(super) config: Arc<ServerConfig>,
 }
 
 impl fmt::Debug for ServerTls {
