@@ -8,8 +8,10 @@ use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
+use support::certificates::Authority;
 use support::http::Origin;
 use support::mongod::python;
+use support::openssl::alpn;
 use support::peer::{connect, scripted};
 use support::proxy::Proxy;
 use support::{eventually, tool};
@@ -67,6 +69,37 @@ fn a_browser_opens_a_websocket() {
     proxy
         .stats()
         .expect("http.http.downstream_cx_upgrades_total", 1);
+}
+
+/// Within TLS the page comes by HTTP/2, as openssl finds it too, and the WebSocket by HTTP/1.1 beside it.
+#[test]
+fn a_browser_and_openssl_agree_with_the_proxy_on_the_protocol() {
+    let server = Origin::program("websocket/server.py", &[]);
+    let authority = Authority::new("authority");
+    let files = authority.issue(&["shop.example"]);
+    let proxy = Proxy::start(&format!(
+        "listeners:\n\
+         - {{ name: edge, listen: 127.0.0.1:0, protocol: http, cluster: shop, tls: {{ certificates: [{}] }} }}\n\
+         clusters:\n\
+         - {{ name: shop, endpoints: [\"{}\"] }}\n",
+        files.listed(),
+        server.address()
+    ));
+    let address = proxy.address("edge");
+    assert_eq!(alpn(address, "h2,http/1.1").as_deref(), Some("h2"));
+    assert_eq!(alpn(address, "http/1.1").as_deref(), Some("http/1.1"));
+    // The authority is this test's own.
+    let url = format!("https://{address}/page");
+    let browser = Browser::open(&url, &["--ignore-certificate-errors"]);
+    let found = browser.found(&server);
+    assert_eq!(found["protocol"], "h2", "{found}");
+    assert_eq!(found["echoed"], json!([true, true, true]));
+    assert_eq!(found["code"], 1000);
+    proxy
+        .stats()
+        .expect("http.edge.downstream_cx_upgrades_total", 1);
+    assert!(proxy.stats().value("http.edge.downstream_cx_http2_total") >= 1);
+    assert!(proxy.stats().value("http.edge.downstream_cx_ssl_total") >= 2);
 }
 
 /// CVE-2026-2833: a request that follows the upgrade at once must wait for the server's word.
