@@ -169,7 +169,8 @@ impl ListenerContext {
                 ProtocolContext::Http(Rc::new(HttpListener::new(http::Parts {
                     name: &policy.listener.name,
                     config: Arc::clone(config),
-                    routes: Arc::clone(routes),
+                    // Regular expressions have scratch space that workers would take turns at.
+                    routes: Arc::new(RouteTable::clone(routes)),
                     upstreams: targets
                         .iter()
                         .map(|target| http_upstream(target, parts))

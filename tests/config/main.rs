@@ -26,6 +26,7 @@ use narrows::scram::Users;
 use narrows::secret::Secret;
 
 mod collapse;
+mod http;
 mod random;
 mod schema;
 mod tls;

@@ -4,6 +4,7 @@ use narrows::config::{load, parse, to_json};
 use proptest::prelude::*;
 
 use super::FULL;
+use super::http::FULL_HTTP;
 
 /// Pieces of YAML that a mistake could be made of.
 fn yaml_soup() -> impl Strategy<Value = String> {
@@ -59,18 +60,28 @@ fn yaml_soup() -> impl Strategy<Value = String> {
         "credentials",
         "password_file",
         "password",
+        "http",
+        "virtual_hosts",
+        "domains",
+        "routes",
+        "prefix",
+        "regex",
+        "redirect",
+        "set",
+        "/",
+        "*",
         "127.0.0.1:1",
     ]);
     prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
 }
 
 /// A valid file with some bytes changed, removed or repeated.
-fn damaged() -> impl Strategy<Value = String> {
-    let edit = (0..FULL.len(), 0..20_usize, yaml_soup());
+fn damaged(whole: &'static str) -> impl Strategy<Value = String> {
+    let edit = (0..whole.len(), 0..20_usize, yaml_soup());
     prop::collection::vec(edit, 1..4).prop_map(|edits| {
         edits
             .into_iter()
-            .fold(FULL.to_owned(), |mut text, (at, length, soup)| {
+            .fold(whole.to_owned(), |mut text, (at, length, soup)| {
                 let at = at.min(text.len());
                 let end = (at + length).min(text.len());
                 if text.is_char_boundary(at) && text.is_char_boundary(end) {
@@ -85,7 +96,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_text_is_a_panic(text in prop_oneof![yaml_soup(), damaged(), "\\PC{0,80}", any::<String>()]) {
+    fn no_text_is_a_panic(text in prop_oneof![yaml_soup(), damaged(FULL), damaged(FULL_HTTP), "\\PC{0,80}", any::<String>()]) {
         match parse("narrows.yaml", &text) {
             Ok(config) => prop_assert_eq!(parse("shown", &to_json(&config).to_string()), Ok(config)),
             Err(error) => {

@@ -4,7 +4,8 @@ use insta::assert_snapshot;
 use narrows::config::{parse, schema, to_json};
 use serde_json::Value;
 
-use super::{FULL, MINIMAL, full};
+use super::http::{FULL_HTTP, MINIMAL_HTTP};
+use super::{FULL, MINIMAL};
 
 #[test]
 fn the_schema_has_every_key_with_its_meaning() {
@@ -14,24 +15,32 @@ fn the_schema_has_every_key_with_its_meaning() {
 #[test]
 fn the_schema_accepts_the_examples_and_knows_the_defaults() {
     let schema = schema();
-    for text in [FULL, MINIMAL] {
+    for text in [FULL, MINIMAL, FULL_HTTP, MINIMAL_HTTP] {
         let shown = to_json(&parse("narrows.yaml", text).unwrap());
         assert_matches_schema(&schema, &schema, &shown, "");
     }
-    let defaults = to_json(&parse("narrows.yaml", MINIMAL).unwrap());
-    assert_defaults(&schema, &schema, &defaults, "");
+    for text in [MINIMAL, MINIMAL_HTTP] {
+        let defaults = to_json(&parse("narrows.yaml", text).unwrap());
+        assert_defaults(&schema, &schema, &defaults, "");
+    }
 }
 
 #[test]
 fn the_schema_requires_what_cannot_be_left_out() {
-    let (schema, full) = (schema(), to_json(&full()));
-    let keys = keys_below(&schema, &schema, &full, String::new());
     // Two lists, two listeners with three keys each, two clusters with two each, two credentials with two each, the
     // statsd address, the certificates of a listener and two keys of one.
-    assert_eq!(
-        keys.iter().filter(|(_, is_required)| *is_required).count(),
-        2 + 2 * 3 + 2 * 2 + 2 * 2 + 1 + 3
-    );
+    assert_required(FULL, 2 + 2 * 3 + 2 * 2 + 2 * 2 + 1 + 3);
+    // Two lists, two listeners with three keys each, three clusters with two each, two hosts with three each, seven
+    // routes with their names, four headers with theirs, five shares of clusters with two each, two replies.
+    assert_required(FULL_HTTP, 2 + 2 * 3 + 3 * 2 + 2 * 3 + 7 + 4 + 4 * 2 + 2);
+}
+
+/// What cannot be left out of the config is what the schema requires, `count` keys of it.
+fn assert_required(text: &str, count: usize) {
+    let (schema, full) = (schema(), to_json(&parse("full", text).unwrap()));
+    let keys = keys_below(&schema, &schema, &full, String::new());
+    let required = keys.iter().filter(|(_, is_required)| *is_required);
+    assert_eq!(required.count(), count);
     for (path, is_required) in keys {
         let (parent, key) = path.rsplit_once('/').unwrap();
         if NEEDED_BY_ANOTHER_KEY.contains(&key) || NEEDED_IN_A_PAIR.contains(&path.as_str()) {
@@ -63,10 +72,20 @@ fn the_schema_requires_what_cannot_be_left_out() {
 }
 
 /// What other keys make necessary or useless, which the schema says in words.
-const NEEDED_BY_ANOTHER_KEY: [&str; 8] = [
+const NEEDED_BY_ANOTHER_KEY: [&str; 18] = [
     "cluster",
     "client_certificates",
     "client_ca",
+    "clusters",
+    "path",
+    "prefix",
+    "prefix_rewrite",
+    "redirect",
+    "regex",
+    "respond",
+    "value",
+    "present",
+    "methods",
     "mode",
     "auth",
     "users_file",
@@ -122,6 +141,12 @@ fn assert_matches_schema(root: &Value, schema: &Value, value: &Value, path: &str
     );
     let schema = target(root, schema);
     match value {
+        // Names that the operator chooses.
+        Value::Object(keys) if schema["additionalProperties"].is_object() => {
+            for value in keys.values() {
+                assert_matches_schema(root, &schema["additionalProperties"], value, path);
+            }
+        }
         Value::Object(keys) => {
             assert_eq!(
                 (&schema["type"], &schema["additionalProperties"]),

@@ -15,4 +15,5 @@ mod connections;
 mod failures;
 mod heads;
 mod peers;
+mod routes;
 mod tunnels;

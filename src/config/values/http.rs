@@ -35,6 +35,9 @@ pub(crate) fn editable_header_name(text: &str) -> Result<String, String> {
         | "upgrade" => Err(format!(
             "`{name}` is for one connection, not for those behind it; it is set by the proxy alone"
         )),
+        "x-forwarded-for" | "x-forwarded-proto" => Err(format!(
+            "`{name}` becomes what `forwarded` of the listener says"
+        )),
         _ => Ok(name),
     }
 }
