@@ -19,7 +19,7 @@ impl H1Connection {
         let connection = Self { lease, busy };
         let cluster = connection.cluster();
         cluster.inc(Cluster::UPSTREAM_RQ_TOTAL);
-        if !connection.lease.is_reused() {
+        if connection.lease.is_unused() {
             cluster.inc(Cluster::UPSTREAM_CX_HTTP1_TOTAL);
         }
         if let Some(endpoint) = connection.endpoint() {

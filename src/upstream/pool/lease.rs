@@ -91,6 +91,11 @@ impl Lease {
         self.loan.reused
     }
 
+    /// True when no operation has been sent over it yet.
+    pub fn is_unused(&self) -> bool {
+        self.loan.sent == 0
+    }
+
     /// Counts bytes that moved on it: from the server, and to it.
     pub fn moved(&mut self, received: u64, sent: u64) {
         self.loan.received = self.loan.received.saturating_add(received);

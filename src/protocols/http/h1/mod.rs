@@ -2,8 +2,8 @@
 //!
 //! The main loop of a [`Session`] reads like the data path. A head is read, decoded and decided on in one go (`read`): what comes of it is
 //! either a reply of the proxy's own, or the head as an upstream gets it (`head`), made by copying the parts of the read buffer that stay.
-//! Then a connection is lent, the request goes out and its reply comes back (`forward`, `exchange`), bodies as they come (`flow`), both
-//! ways at the same time. A connection that becomes a tunnel ends there (`tunnel`).
+//! Then a connection is lent, the request goes out and its reply comes back (`forward`, `exchange`, `reply`), bodies as they come
+//! (`flow`), both ways at the same time. A connection that becomes a tunnel ends there (`tunnel`).
 //!
 //! Nothing is ever left over between two requests: a connection serves again, on either side, only when exactly one message has passed
 //! on it to its last byte. Whatever else happens, it is closed.
@@ -15,6 +15,7 @@ mod forward;
 mod head;
 mod in_h2;
 mod read;
+mod reply;
 mod request;
 mod tunnel;
 mod view;
