@@ -57,6 +57,8 @@ pub(crate) enum Went {
         /// The reply came before the end of the request.
         early: bool,
     },
+    /// A tunnel has been closed from both sides.
+    Tunnelled,
     /// Nothing of a reply has been passed on.
     Failed(Failure),
     /// A part of the reply has been passed on, and no more of it comes.
@@ -92,10 +94,12 @@ impl Outgoing<'_> {
             };
             let mut exchange = Exchange {
                 out: self,
-                relay: Relay::new(client, server, self.whole),
+                // What belongs into a tunnel is passed on when there is one.
+                relay: Relay::new(client, server, self.whole || self.is_connect()),
                 request,
                 reply,
                 begun: false,
+                tunnel: false,
             };
             match exchange.run(underway).await {
                 Attempt::Again if attempt < MAX_ATTEMPTS => {
@@ -150,7 +154,8 @@ impl Outgoing<'_> {
                 let head = self
                     .to_h2()
                     .map_err(|_| Went::Failed(Failure::UpstreamMalformed))?;
-                H2Server::send(stream, head, self.whole)
+                let whole = self.whole && !self.is_connect();
+                H2Server::send(stream, head, whole)
                     .map(Server::H2)
                     .map_err(|_| Went::Failed(Failure::UpstreamReset))
             }
@@ -196,12 +201,20 @@ impl Outgoing<'_> {
             true => uri::Scheme::HTTPS,
             false => uri::Scheme::HTTP,
         };
-        *head.uri_mut() = to_h2::uri(scheme, self.authority, self.target)?;
+        *head.uri_mut() = match self.is_connect() {
+            true => to_h2::tunnel(self.authority)?,
+            false => to_h2::uri(scheme, self.authority, self.target)?,
+        };
         let fields = head.headers_mut();
         *fields = self.head.headers.clone();
         fields.remove(header::HOST);
         self.told.apply(fields);
         Ok(head)
+    }
+
+    /// The client asks for a tunnel.
+    fn is_connect(&self) -> bool {
+        self.head.method == Method::CONNECT
     }
 
     /// Carrying it out twice is no different from once (RFC 9110 §9.2.2).
@@ -218,6 +231,8 @@ struct Exchange<'e, 'a, D> {
     reply: &'e mut Reply,
     /// The head of the reply has been passed on.
     begun: bool,
+    /// It opened a tunnel.
+    tunnel: bool,
 }
 
 impl<D: Downstream> Exchange<'_, '_, D> {
@@ -265,6 +280,7 @@ impl<D: Downstream> Exchange<'_, '_, D> {
             }
         }
         match ready!(self.relay.poll_bodies(self.request, self.reply, cx)) {
+            Ok(()) if self.tunnel => Poll::Ready(Attempt::Ended(Went::Tunnelled)),
             Ok(()) => Poll::Ready(Attempt::Ended(Went::Well {
                 early: !self.relay.request_is_whole(),
             })),
@@ -286,6 +302,9 @@ impl<D: Downstream> Exchange<'_, '_, D> {
             self.reply.read = Some(now);
             self.reply.whole_in_head(&head.headers);
         }
+        if self.out.is_connect() && head.status.is_success() && !end {
+            self.open_tunnel(&mut head);
+        }
         if head.status == StatusCode::NO_CONTENT {
             // RFC 9110 §8.6: a server must not send one; what is passed on does not.
             head.headers.remove(header::CONTENT_LENGTH);
@@ -296,9 +315,18 @@ impl<D: Downstream> Exchange<'_, '_, D> {
         self.relay.client.reply(head, end)
     }
 
+    /// The server has agreed to a tunnel, which takes as long as it takes.
+    fn open_tunnel(&mut self, head: &mut response::Parts) {
+        // RFC 9110 §9.3.6.
+        head.headers.remove(header::CONTENT_LENGTH);
+        self.relay.open_tunnel();
+        self.relay.client.expect(self.out.timeouts.idle, None);
+        self.tunnel = true;
+    }
+
     /// The server has the whole request: the route's timeout begins.
     fn request_has_gone(&mut self) {
-        if self.out.deadline.is_none() {
+        if self.out.deadline.is_none() && !self.tunnel {
             let timeouts = self.out.timeouts;
             self.relay.client.expect(timeouts.idle, timeouts.reply);
         }

@@ -32,6 +32,8 @@ pub(super) struct Out {
     /// Follows `body`.
     tail: &'static [u8],
     framing: Framing,
+    /// The stream ends when all has been written.
+    ends: bool,
     /// Bytes that the announced length still promises.
     promised: u64,
     written: u64,
@@ -46,6 +48,7 @@ impl Out {
             body: Bytes::new(),
             tail: b"",
             framing: Framing::None,
+            ends: false,
             promised: 0,
             written: 0,
         }
@@ -97,6 +100,7 @@ impl Out {
     /// When it is not as long as its head has said.
     pub(super) fn put(&mut self, bytes: Bytes, last: bool) -> Result<(), Broken> {
         match self.framing {
+            Framing::Tunnel => self.ends = last,
             Framing::Length(_) => self.keep_promise(bytes.len(), last)?,
             Framing::None if !bytes.is_empty() => return Err(Broken::Malformed("body_unexpected")),
             _ => {}
@@ -141,6 +145,10 @@ impl Out {
                 to_h1::write_last_chunk(trailers, &mut self.text);
                 Ok(())
             }
+            Framing::Tunnel => {
+                self.ends = true;
+                Ok(())
+            }
             Framing::None | Framing::UntilClose => Ok(()),
         }
     }
@@ -170,9 +178,10 @@ impl Out {
         self.text.clear();
         self.text.shrink_to(KEPT);
         self.at = 0;
-        match stream.needs_flush() {
-            true => Pin::new(stream).poll_flush(cx),
-            false => Poll::Ready(Ok(())),
+        match (self.ends, stream.needs_flush()) {
+            (true, _) => Pin::new(stream).poll_shutdown(cx),
+            (false, true) => Pin::new(stream).poll_flush(cx),
+            (false, false) => Poll::Ready(Ok(())),
         }
     }
 

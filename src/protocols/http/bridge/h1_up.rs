@@ -51,7 +51,7 @@ impl H1Server {
             input: In::new(scratch, BytesMut::new()),
             parser: HeadParser::new(),
             kind: RequestKind::of(method.as_str().as_bytes()),
-            request_ended: framing == Framing::None,
+            request_ended: matches!(framing, Framing::None | Framing::Tunnel),
             keep_alive: false,
         }
     }
@@ -115,7 +115,7 @@ impl H1Server {
             return Ok(Reply::Interim(parts));
         }
         // Nothing was offered that a server could switch to.
-        if parts.status == StatusCode::SWITCHING_PROTOCOLS || head.framing == Framed::Tunnel {
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Broken::Malformed("unasked_upgrade"));
         }
         self.keep_alive = head.keep_alive;

@@ -46,8 +46,13 @@ pub(super) fn from_h1(
     to_h2::request(target, &bytes::Bytes::copy_from_slice(head), fields)
 }
 
-/// Sends the only piece of a reply.
-pub(super) fn put_last(client: &mut impl Downstream, body: bytes::Bytes) -> Result<(), Broken> {
+/// Sends a reply with a body that is at hand.
+pub(super) fn reply_whole(
+    client: &mut impl Downstream,
+    head: http::response::Parts,
+    body: bytes::Bytes,
+) -> Result<(), Broken> {
+    client.reply(head, false)?;
     client.put(body, true)
 }
 

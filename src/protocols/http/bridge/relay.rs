@@ -1,6 +1,6 @@
 //! One exchange between two sides: the request one way, the reply the other, both at once.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use http::response;
 
@@ -17,6 +17,8 @@ pub(crate) struct Relay<'a, D, U> {
     reply: Flow,
     /// The server takes no more of the request.
     refused: Option<Broken>,
+    /// Both directions end on their own.
+    is_tunnel: bool,
 }
 
 /// Why an exchange ended before its reply was passed on.
@@ -40,7 +42,14 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             },
             reply: Flow::default(),
             refused: None,
+            is_tunnel: false,
         }
+    }
+
+    /// The server has agreed to a tunnel: what the client sends from here on is passed on as it is.
+    pub(crate) fn open_tunnel(&mut self) {
+        self.request = Flow::default();
+        self.is_tunnel = true;
     }
 
     /// The request has been passed on whole.
@@ -90,12 +99,15 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Cut>> {
         self.poll_request(request, cx)?;
-        self.reply
-            .poll(&mut self.server, self.client, reply, cx)
-            .map_err(|failed| match failed {
-                Failed::Source(broken) => Cut::ByServer(broken),
-                Failed::Sink(broken) => Cut::ByClient(broken),
-            })
+        let replied = self.reply.poll(&mut self.server, self.client, reply, cx);
+        ready!(replied).map_err(|failed| match failed {
+            Failed::Source(broken) => Cut::ByServer(broken),
+            Failed::Sink(broken) => Cut::ByClient(broken),
+        })?;
+        match self.is_tunnel && !self.request.is_done() && self.refused.is_none() {
+            true => Poll::Pending,
+            false => Poll::Ready(Ok(())),
+        }
     }
 
     /// The request, as far as it goes now. A server that takes no more of it may still have answered.

@@ -4,7 +4,7 @@
 //! behind (RFC 9113 §8.2.2), and the crumbs of a cookie become one field again (§8.2.3).
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{StatusCode, Version, request, response};
+use http::{Method, StatusCode, Version, request, response};
 
 use super::told::Told;
 
@@ -19,6 +19,8 @@ pub(crate) enum Framing {
     Chunked,
     /// Until the connection ends: a reply to HTTP/1.0.
     UntilClose,
+    /// Bytes that are no message, whose end is the end of the stream.
+    Tunnel,
 }
 
 /// Field of the HTTP/1.1 upgrade to HTTP/2, which says nothing to anybody else (RFC 9113 §3.1 drops it).
@@ -28,6 +30,9 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 
 /// How the body of a request is framed on its way to an HTTP/1 server.
 pub(crate) fn request_framing(head: &request::Parts, no_body: bool) -> Framing {
+    if head.method == Method::CONNECT {
+        return Framing::Tunnel;
+    }
     let announced = content_length(&head.headers);
     match (no_body, announced) {
         (true, Some(_)) => Framing::Length(0),
@@ -170,7 +175,6 @@ pub(crate) fn is_of_connection(name: &HeaderName) -> bool {
 }
 
 fn expects_content(head: &request::Parts) -> bool {
-    use http::Method;
     matches!(head.method, Method::POST | Method::PUT | Method::PATCH)
 }
 
@@ -206,7 +210,7 @@ fn write_cookie(fields: &HeaderMap, out: &mut Vec<u8>) {
 
 fn write_framing(framing: Framing, out: &mut Vec<u8>) {
     match framing {
-        Framing::None | Framing::UntilClose => {}
+        Framing::None | Framing::UntilClose | Framing::Tunnel => {}
         Framing::Length(length) => {
             out.extend_from_slice(b"content-length: ");
             write_decimal(length, out);

@@ -73,6 +73,12 @@ pub(crate) fn uri(scheme: uri::Scheme, authority: &[u8], path: &[u8]) -> Result<
     Uri::from_parts(parts).map_err(|_| NoForm("http2_path"))
 }
 
+/// The address of a CONNECT, which is an authority alone (RFC 9113 §8.5).
+pub(crate) fn tunnel(authority: &[u8]) -> Result<Uri, NoForm> {
+    let authority = uri::Authority::try_from(authority);
+    Ok(authority.map_err(|_| NoForm("http2_authority"))?.into())
+}
+
 fn map(
     head: &Bytes,
     fields: &Headers,

@@ -120,7 +120,8 @@ impl Session<'_> {
         request.download.written = left.written;
         request.closes = left.closes;
         match went {
-            Went::Well { .. } => Ok(()),
+            // CONNECT is not passed on to servers that speak HTTP/2.
+            Went::Well { .. } | Went::Tunnelled => Ok(()),
             Went::Failed(failure) => {
                 self.fail(request, failure);
                 Ok(())

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, request, response};
 use narrows_parsers::http2::grpc::{self, MessageCounter};
@@ -182,13 +183,30 @@ pub(crate) fn local_reply(status: u16, message: &[u8]) -> response::Parts {
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     head.headers
         .insert(GRPC_STATUS, HeaderValue::from(mapped(status)));
-    // The texts of the table are ASCII; `%` would have to be escaped, and does not occur.
-    if let Ok(message) = HeaderValue::from_bytes(message.trim_ascii_end())
-        && !message.is_empty()
+    let message = message.trim_ascii_end();
+    if !message.is_empty()
+        && let Ok(message) = HeaderValue::from_maybe_shared(percent_encoded(message))
     {
         head.headers.insert(GRPC_MESSAGE, message);
     }
     head
+}
+
+/// A message as the specification has it (`Percent-Encoded`): visible ASCII and spaces stay, but for `%`.
+fn percent_encoded(message: &[u8]) -> Bytes {
+    let mut encoded = Vec::with_capacity(message.len());
+    for byte in message {
+        match byte {
+            b' '..=b'$' | b'&'..=b'~' => encoded.push(*byte),
+            _ => {
+                let digit = |half: u8| b"0123456789ABCDEF".get(usize::from(half)).copied();
+                let digits = [digit(byte >> 4), digit(byte & 15)];
+                encoded.push(b'%');
+                encoded.extend(digits.into_iter().flatten());
+            }
+        }
+    }
+    encoded.into()
 }
 
 /// The gRPC status for an HTTP status: gRPC's own table (grpc/doc/http-grpc-status-mapping.md), which Envoy uses too. Where the proxy says
@@ -246,5 +264,7 @@ mod tests {
         );
         assert_eq!(head.headers["content-type"], "application/grpc");
         assert_eq!(mapped(503), 14);
+        let head = local_reply(418, "50 % tea\nä".as_bytes());
+        assert_eq!(head.headers["grpc-message"], "50 %25 tea%0A%C3%A4");
     }
 }

@@ -8,6 +8,7 @@ pub mod grpc;
 mod guard;
 mod settings;
 mod stream;
+mod view;
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future as _, poll_fn};

@@ -8,31 +8,25 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::header::{self, HeaderName, HeaderValue};
-use http::{Method, Request, StatusCode, request};
-use narrows_parsers::http1::Malformed;
+use http::{Method, Request, StatusCode, request, response};
 
 use super::Shared;
 use super::grpc::{self, Call, Messages};
-use crate::config::{HttpVersion, Scheme, Underscores};
+use super::view::{View, caller, objection};
+use crate::config::{HttpVersion, Scheme};
 use crate::listener::sessions::Ticks;
-use crate::protocols::http::bridge::{
-    self, Downstream, Flaw, H2Client, Outgoing, Reply, Told, Went,
-};
+use crate::protocols::http::bridge::{self, Downstream, H2Client, Outgoing, Reply, Told, Went};
 use crate::protocols::http::decide::{Decision, Forward, LocalReply, decide};
-use crate::protocols::http::errors::Failure;
 use crate::protocols::http::report::Underway;
 use crate::protocols::http::route::RequestView;
 use crate::protocols::http::series::Place;
 use crate::stats::HttpTwo;
 
-/// A caller's name beyond this is cut, as in HTTP/1.
-const MAX_CALLER_BYTES: usize = 128;
-
 /// A client that resets a request this soon may have meant nothing by it: Envoy's `overload.premature_reset_min_stream_lifetime_seconds`.
 const PREMATURE: Duration = Duration::from_secs(1);
 
 /// Field of a client that offers to change to HTTP/2 (RFC 7540 §3.2.1), which is spoken already.
-const UPGRADE_REQUESTS: HeaderName = HeaderName::from_static("http2-settings");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
 /// A request under way.
 struct Stream<'a> {
@@ -51,35 +45,32 @@ pub(super) async fn serve(
     start: Instant,
 ) {
     let (mut head, body) = request.into_parts();
-    head.headers.remove(UPGRADE_REQUESTS);
-    let listener = &shared.listener;
-    let mut underway = Underway::new(listener, HttpVersion::Http2, start);
-    underway.request_bytes = bridge::size(&head.headers) + head.uri.path().len() as u64;
-    let stream = Stream {
+    head.headers.remove(HTTP2_SETTINGS);
+    let listener = Rc::clone(&shared.listener);
+    let mut stream = Stream {
         client: H2Client::new(body, respond, shared.alarms()),
+        underway: Underway::new(&listener, HttpVersion::Http2, start),
         call: listener.grpc.begin(&head),
         shared,
         head,
-        underway,
     };
     let _active = Active::new(shared);
-    stream.run().await;
+    let view = View(&stream.head);
+    stream.underway.request_bytes =
+        bridge::size(&stream.head.headers) + view.path_and_query().len() as u64;
+    let decision = match objection(&listener, &stream.head) {
+        None => decide(&listener, &view, stream.scheme()),
+        Some(failure) => Decision::Reply(LocalReply::to(failure)),
+    };
+    stream.belongs(&decision);
+    match decision {
+        Decision::Reply(reply) => stream.answer(&reply),
+        Decision::Forward(forward) => stream.forward(&forward).await,
+    }
+    shared.give_back(stream.client.into_alarms());
 }
 
-impl<'a> Stream<'a> {
-    async fn run(mut self) {
-        let listener = Rc::clone(&self.shared.listener);
-        let decision = match self.objection() {
-            None => decide(&listener, &View(&self.head), self.scheme()),
-            Some(failure) => Decision::Reply(LocalReply::to(failure)),
-        };
-        self.belongs(&decision);
-        match decision {
-            Decision::Reply(reply) => self.answer(&reply).await,
-            Decision::Forward(forward) => self.forward(&forward).await,
-        }
-    }
-
+impl Stream<'_> {
     fn scheme(&self) -> Scheme {
         match self.shared.is_tls {
             true => Scheme::Https,
@@ -87,56 +78,9 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// Why the request is not passed on although it can be read.
-    fn objection(&mut self) -> Option<Failure> {
-        let config = &self.shared.listener.config;
-        let head = &self.head;
-        match bridge::check(head, config.max_headers) {
-            Ok(()) => {}
-            Err(Flaw::TooManyFields) => {
-                return Some(Failure::Malformed(Malformed::TooManyFields));
-            }
-            Err(flaw) => return Some(Failure::Unsafe(flaw.label())),
-        }
-        if config.underscores != Underscores::Allow
-            && let Some(objection) = self.underscored()
-        {
-            return objection;
-        }
-        let expects = head.headers.get(header::EXPECT);
-        if expects.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
-            return Some(Failure::Expectation);
-        }
-        if head.method == Method::CONNECT {
-            return Some(Failure::ConnectNotAllowed);
-        }
-        match (bridge::content_length(&head.headers), config.max_body) {
-            (Some(length), Some(most)) if length > most => Some(Failure::BodyTooLarge),
-            _ => None,
-        }
-    }
-
-    /// What becomes of a request with underscores in its names; `None` when it has none.
-    fn underscored(&self) -> Option<Option<Failure>> {
-        let names = self.head.headers.keys();
-        let count = names.filter(|name| name.as_str().contains('_')).count();
-        if count == 0 {
-            return None;
-        }
-        if self.shared.listener.config.underscores == Underscores::Reject {
-            return Some(Some(Failure::Underscore));
-        }
-        let dropped = HttpTwo::DROPPED_HEADERS_WITH_UNDERSCORES;
-        self.shared.listener.two.add(dropped, count as u64);
-        None
-    }
-
     /// Looks up the series that it belongs to.
     fn belongs(&mut self, decision: &Decision<'_>) {
         let listener = &self.shared.listener;
-        let caller = listener.config.caller_header.as_deref();
-        let caller = caller.and_then(|name| self.head.headers.get(name));
-        let caller = caller.map_or(&[][..], HeaderValue::as_bytes);
         let (route, cluster) = match decision {
             Decision::Forward(forward) => (Some(forward.route.index), Some(forward.cluster)),
             Decision::Reply(reply) => (reply.route.map(|route| route.index), None),
@@ -144,26 +88,29 @@ impl<'a> Stream<'a> {
         let place = Place {
             route,
             cluster,
-            caller: caller.get(..MAX_CALLER_BYTES).unwrap_or(caller),
+            caller: caller(listener, &self.head),
         };
         let mut recent = self.shared.recent.borrow_mut();
         let series = listener.series(recent.as_ref(), place);
-        if !recent
-            .as_ref()
-            .is_some_and(|recent| Rc::ptr_eq(recent, &series))
-        {
+        if recent.as_ref().is_none_or(|recent| !Rc::ptr_eq(recent, &series)) {
             *recent = Some(Rc::clone(&series));
         }
         self.underway.series = Some(series);
     }
 
     /// Has a cluster answer.
-    async fn forward(mut self, forward: &Forward<'_>) {
+    async fn forward(&mut self, forward: &Forward<'_>) {
+        let deadline = self.deadline(forward);
+        let (mut request, mut reply) = (bridge::Request::default(), Reply::default());
+        if self.call.is_some() {
+            request.messages = Some(Messages::default());
+            reply.messages = Some(Messages::default());
+        }
         let listener = &self.shared.listener;
-        let config = &listener.config;
         let view = View(&self.head);
         let (new, rest) = forward.to.path.apply(view.path_and_query());
         let target = match new {
+            _ if self.head.method == Method::CONNECT => Cow::Borrowed(view.authority()),
             [] => Cow::Borrowed(rest),
             new => Cow::Owned([new, rest].concat()),
         };
@@ -179,29 +126,21 @@ impl<'a> Stream<'a> {
             told: Told {
                 peer: &self.shared.peer,
                 is_tls: self.shared.is_tls,
-                forwarded: config.forwarded,
-                underscores: config.underscores,
+                forwarded: listener.config.forwarded,
+                underscores: listener.config.underscores,
                 edits: &forward.route.request_edits,
             },
             reply_edits: &forward.route.response_edits,
             timeouts: listener.route_timeouts(forward.route.index),
-            deadline: self.deadline(forward),
+            deadline,
         };
-        let mut request = bridge::Request::default();
-        let mut reply = Reply::default();
-        if self.call.is_some() {
-            request.messages = Some(Messages::default());
-            reply.messages = Some(Messages::default());
+        let (client, underway) = (&mut self.client, &mut self.underway);
+        let went = out.forward(client, underway, &mut request, &mut reply).await;
+        if let Went::Cut(_) = went {
+            // A reset takes the place of what has not been written: that is written first.
+            self.shared.written_once().await;
         }
-        let went = out
-            .forward(
-                &mut self.client,
-                &mut self.underway,
-                &mut request,
-                &mut reply,
-            )
-            .await;
-        self.end(went, &request, &reply).await;
+        self.end(went, &request, &reply);
     }
 
     /// A call may take no longer than its client gives it, and no longer than the route does.
@@ -213,37 +152,37 @@ impl<'a> Stream<'a> {
     }
 
     /// report: how it went.
-    async fn end(mut self, went: Went, request: &bridge::Request, reply: &Reply) {
+    fn end(&mut self, went: Went, request: &bridge::Request, reply: &Reply) {
         let messages = (count(&request.messages), count(&reply.messages));
         match went {
             Went::Well { .. } => {
                 let end = Instant::now();
-                let status = reply.status.unwrap_or(grpc::UNKNOWN);
+                // A reply that is no gRPC says how the call ended by its HTTP status.
+                let status = reply.status.unwrap_or(match self.underway.status {
+                    Some(200) | None => grpc::UNKNOWN,
+                    Some(status) => grpc::mapped(status),
+                });
                 self.report_call(status, messages, Some(end));
                 self.underway.finish(end);
-                self.shared.give_back(self.client.into_alarms());
             }
+            Went::Tunnelled => self.underway.finish_tunnel(),
             Went::Failed(failure) => {
                 let status = grpc::mapped(failure.row().status);
                 self.report_call(status, messages, None);
                 self.call = None;
-                self.answer(&LocalReply::to(failure)).await;
+                self.answer(&LocalReply::to(failure));
             }
             Went::Cut(failure) => {
-                // A reset takes the place of what has not been written: that is written first.
-                self.shared.written_once().await;
                 self.client.reset(Reason::INTERNAL_ERROR);
                 self.report_call(grpc::UNAVAILABLE, messages, None);
                 self.underway.cut(failure);
-                self.shared.give_back(self.client.into_alarms());
             }
+            // What is dropped before it is finished was left by its client.
             Went::ClientGone => {
                 self.report_call(grpc::CANCELLED, messages, None);
                 if !self.client.has_replied() && self.underway.start.elapsed() < PREMATURE {
                     self.shared.reset_at_once();
                 }
-                drop(self.underway);
-                self.shared.give_back(self.client.into_alarms());
             }
         }
     }
@@ -257,80 +196,58 @@ impl<'a> Stream<'a> {
     }
 
     /// Answers in an upstream's place.
-    async fn answer(mut self, reply: &LocalReply<'_>) {
+    fn answer(&mut self, reply: &LocalReply<'_>) {
         self.underway.status = Some(reply.status);
         self.underway.failure = reply.failure;
         self.underway.configured = reply.configured();
-        if grpc::is_grpc(&self.head.headers) && reply.location.is_none() {
+        let (mut head, body) = if grpc::is_grpc(&self.head.headers) && reply.location.is_none() {
             self.report_call(grpc::mapped(reply.status), (0, 0), None);
-            let head = grpc::local_reply(reply.status, reply.body);
-            self.send(head, Bytes::new()).await;
-            return;
+            (grpc::local_reply(reply.status, reply.body), Bytes::new())
+        } else {
+            local_reply(reply, &self.head.method)
+        };
+        if let Some(route) = reply.route {
+            route.response_edits.apply(&mut head.headers);
         }
-        let mut head = http::Response::new(()).into_parts().0;
-        head.status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY);
-        let fields = &mut head.headers;
-        if let Some(location) = &reply.location
-            && let Ok(location) = HeaderValue::from_bytes(location)
-        {
-            fields.insert(header::LOCATION, location);
-        }
-        let mut body = Bytes::new();
-        // RFC 9110 §8.6: neither with 1xx nor with 204.
-        if reply.status != 204 && reply.status != 304 {
-            if !reply.body.is_empty() {
-                let text = HeaderValue::from_static("text/plain");
-                fields.insert(header::CONTENT_TYPE, text);
-            }
-            fields.insert(header::CONTENT_LENGTH, HeaderValue::from(reply.body.len()));
-            if self.head.method != Method::HEAD {
-                body = Bytes::copy_from_slice(reply.body);
-            }
-        }
-        self.send(head, body).await;
-    }
-
-    /// Sends a reply of the proxy's own. It is short: h2 keeps what the client's window has no room for.
-    async fn send(mut self, head: http::response::Parts, body: Bytes) {
         self.underway.reply_bytes = bridge::size(&head.headers) + body.len() as u64;
-        let whole = body.is_empty();
-        let mut sent = self.client.reply(head, whole);
-        if !whole && sent.is_ok() {
-            sent = bridge::put_last(&mut self.client, body);
+        // It is short: h2 keeps what the client's window has no room for.
+        let sent = match body.is_empty() {
+            true => self.client.reply(head, true),
+            false => bridge::reply_whole(&mut self.client, head, body),
+        };
+        if sent.is_ok() {
+            self.underway.finish(Instant::now());
         }
-        match sent {
-            Ok(()) => self.underway.finish(Instant::now()),
-            Err(_) => drop(self.underway),
-        }
-        self.shared.give_back(self.client.into_alarms());
+    }
+}
+
+/// A reply of the proxy's own.
+fn local_reply(reply: &LocalReply<'_>, method: &Method) -> (response::Parts, Bytes) {
+    let mut head = http::Response::new(()).into_parts().0;
+    head.status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let fields = &mut head.headers;
+    if let Some(location) = &reply.location
+        && let Ok(location) = HeaderValue::from_bytes(location)
+    {
+        fields.insert(header::LOCATION, location);
+    }
+    // RFC 9110 §8.6: neither with 1xx nor with 204.
+    if matches!(reply.status, 204 | 304) {
+        return (head, Bytes::new());
+    }
+    if !reply.body.is_empty() {
+        let text = HeaderValue::from_static("text/plain");
+        fields.insert(header::CONTENT_TYPE, text);
+    }
+    fields.insert(header::CONTENT_LENGTH, HeaderValue::from(reply.body.len()));
+    match *method == Method::HEAD {
+        true => (head, Bytes::new()),
+        false => (head, Bytes::copy_from_slice(reply.body)),
     }
 }
 
 fn count(messages: &Option<Messages>) -> u64 {
     messages.as_ref().map_or(0, Messages::count)
-}
-
-/// A request's head, as routes look at it.
-struct View<'a>(&'a request::Parts);
-
-impl RequestView for View<'_> {
-    fn method(&self) -> &[u8] {
-        self.0.method.as_str().as_bytes()
-    }
-
-    fn authority(&self) -> &[u8] {
-        bridge::authority(self.0)
-    }
-
-    fn path_and_query(&self) -> &[u8] {
-        let path = self.0.uri.path_and_query();
-        path.map_or(b"/", |path| path.as_str().as_bytes())
-    }
-
-    fn header(&self, lowercase_name: &[u8]) -> Option<&[u8]> {
-        let name = std::str::from_utf8(lowercase_name).ok()?;
-        Some(self.0.headers.get(name)?.as_bytes())
-    }
 }
 
 /// A stream that is counted by a gauge until this is dropped.

@@ -1,0 +1,651 @@
+//! What is particular to HTTP/2: connections that many exchanges share, on both sides, and how they end; windows that reach from the
+//! one end to the other.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, client, server};
+use http::{Request, Response};
+use support::proxy::Proxy;
+use support::{PATIENCE, eventually};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// More than any buffer on the way holds.
+const MUCH: usize = 64 * 1024 * 1024;
+
+#[test]
+fn many_requests_share_one_connection_to_the_server() {
+    run(async {
+        let seen = Arc::new(Seen::default());
+        let server = serve(Arc::clone(&seen), |_, request, respond| async move {
+            let path = request.uri().path().to_string();
+            reply(respond, path.into());
+        });
+        let proxy = start("http2", server, "max_streams: 100");
+        let (requests, driver) = connect(proxy.address("edge")).await;
+        let mut tasks = Vec::new();
+        for round in 0..5 {
+            for number in 0..80 {
+                let path = format!("/{round}/{number}");
+                tasks.push(tokio::spawn(get(requests.clone(), path)));
+            }
+            for task in tasks.drain(..) {
+                let (path, status, body) = task.await.unwrap();
+                assert_eq!((status, body), (200, path.into_bytes()));
+            }
+        }
+        assert_eq!(seen.connections.load(Ordering::SeqCst), 1);
+        let stats = proxy.stats();
+        stats
+            .expect("cluster.web.upstream_cx_http2_total", 1)
+            .expect("cluster.web.upstream_rq_total", 400)
+            .expect("cluster.web.upstream_rq_active", 0)
+            .expect("http.edge.downstream_rq_http2_total", 400)
+            .expect("http.edge.downstream_cx_http2_total", 1)
+            .expect("http.edge.http2.streams_active", 0);
+        drop(requests);
+        driver.await.unwrap();
+    });
+}
+
+#[test]
+fn another_connection_is_opened_when_the_streams_of_one_are_taken() {
+    run(async {
+        let seen = Arc::new(Seen::default());
+        let server = serve(Arc::clone(&seen), |seen, _, respond| async move {
+            // Nobody is answered before all have asked.
+            while seen.requests.load(Ordering::SeqCst) < 10 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            reply(respond, Bytes::from_static(b"all"));
+        });
+        let proxy = start("http2", server, "max_streams: 4");
+        let (requests, _driver) = connect(proxy.address("edge")).await;
+        let asked = (0..10).map(|n| tokio::spawn(get(requests.clone(), format!("/{n}"))));
+        for task in asked.collect::<Vec<_>>() {
+            assert_eq!(task.await.unwrap().1, 200);
+        }
+        assert_eq!(seen.connections.load(Ordering::SeqCst), 3);
+        proxy
+            .stats()
+            .expect("cluster.web.upstream_cx_http2_total", 3);
+    });
+}
+
+#[test]
+fn a_stream_that_a_server_refuses_is_sent_again() {
+    run(async {
+        let seen = Arc::new(Seen::default());
+        let server = serve(Arc::clone(&seen), |seen, _, mut respond| async move {
+            match seen.requests.load(Ordering::SeqCst) {
+                1 => respond.send_reset(Reason::REFUSED_STREAM),
+                _ => reply(respond, Bytes::from_static(b"the second time")),
+            }
+        });
+        let proxy = start("http2", server, "");
+        let (requests, _driver) = connect(proxy.address("edge")).await;
+        let (_, status, body) = get(requests, "/".into()).await;
+        assert_eq!((status, &*body), (200, &b"the second time"[..]));
+        assert_eq!(seen.requests.load(Ordering::SeqCst), 2);
+        proxy
+            .stats()
+            .expect("cluster.web.upstream_rq_retry", 1)
+            .expect("cluster.web.upstream_rq_retry_success", 1);
+    });
+}
+
+#[test]
+fn a_server_that_says_goaway_is_left_in_order() {
+    run(async {
+        let seen = Arc::new(Seen::default());
+        // Each connection serves three requests and then asks to be left; what is under way is answered.
+        let server = serve_some(Arc::clone(&seen), 3, |_, _, respond| async move {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            reply(respond, Bytes::from_static(b"ok"));
+        });
+        let proxy = start("http2", server, "");
+        let (requests, _driver) = connect(proxy.address("edge")).await;
+        for round in 0..20 {
+            let two = [0, 1].map(|n| tokio::spawn(get(requests.clone(), format!("/{round}/{n}"))));
+            for task in two {
+                let (path, status, _) = task.await.unwrap();
+                assert_eq!(status, 200, "{path}");
+            }
+        }
+        assert!(seen.connections.load(Ordering::SeqCst) > 5);
+        proxy
+            .stats()
+            .expect("http.edge.downstream_rq_2xx", 40)
+            .expect("http.edge.downstream_rq_error", 0);
+    });
+}
+
+#[test]
+fn a_drain_says_goaway_and_lets_streams_end() {
+    run(async {
+        let seen = Arc::new(Seen::default());
+        let may_answer = Arc::new(tokio::sync::Notify::new());
+        let waits = Arc::clone(&may_answer);
+        let server = serve(Arc::clone(&seen), move |_, _, respond| {
+            let waits = Arc::clone(&waits);
+            async move {
+                waits.notified().await;
+                reply(respond, Bytes::from_static(b"late"));
+            }
+        });
+        let mut proxy = start("http2", server, "");
+        let (requests, driver) = connect(proxy.address("edge")).await;
+        let asked = tokio::spawn(get(requests.clone(), "/".into()));
+        wait_for(|| seen.requests.load(Ordering::SeqCst) == 1).await;
+        proxy.signal("TERM");
+        // The connection takes no more requests, as soon as the client has been told.
+        let mut probe = requests.clone();
+        tokio::time::timeout(PATIENCE, async {
+            while std::future::poll_fn(|cx| probe.poll_ready(cx))
+                .await
+                .is_ok()
+            {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await
+        .expect("GOAWAY comes");
+        may_answer.notify_one();
+        let (_, status, body) = asked.await.unwrap();
+        assert_eq!((status, &*body), (200, &b"late"[..]));
+        tokio::time::timeout(PATIENCE, driver)
+            .await
+            .expect("the connection ends")
+            .unwrap();
+        proxy.wait();
+    });
+}
+
+#[test]
+fn a_client_that_stops_reading_stops_the_server_and_nobody_else() {
+    for server_version in ["http1", "http2"] {
+        run(async move {
+            let sent = Arc::new(AtomicU64::new(0));
+            let server = endless(server_version, Arc::clone(&sent));
+            let proxy = start(server_version, server, "");
+            let before = proxy.resident_bytes();
+            let (requests, _driver) = connect(proxy.address("edge")).await;
+            let stalled = request(requests.clone(), "/endless").await;
+            assert_eq!(stalled.status(), 200);
+            // The server stops, long before it has sent what it has.
+            let stopped = settled(&sent).await;
+            assert!(stopped < MUCH as u64 / 2, "{server_version}: {stopped}");
+            let (_, status, _) = get(requests.clone(), "/short".into()).await;
+            assert_eq!(status, 200);
+            let grown = proxy.resident_bytes() - before;
+            assert!(grown < 3_000_000, "{server_version}: {grown}");
+            // And goes on when the client does.
+            let mut body = stalled.into_body();
+            let mut left = 8 * 1024 * 1024;
+            while left > 0 {
+                let piece = body.data().await.unwrap().unwrap();
+                body.flow_control().release_capacity(piece.len()).unwrap();
+                left = usize::saturating_sub(left, piece.len());
+            }
+            assert!(sent.load(Ordering::SeqCst) > stopped);
+        });
+    }
+}
+
+#[test]
+fn a_server_that_stops_reading_stops_the_client_and_nobody_else() {
+    for server_version in ["http1", "http2"] {
+        run(async move {
+            let server = deaf(server_version);
+            let proxy = start(server_version, server, "");
+            let before = proxy.resident_bytes();
+            let (requests, _driver) = connect(proxy.address("edge")).await;
+            let post = Request::post("http://web/upload").body(()).unwrap();
+            let mut ready = requests.clone().ready().await.unwrap();
+            let (_reply, mut upload) = ready.send_request(post, false).unwrap();
+            let taken = Arc::new(AtomicU64::new(0));
+            let counted = Arc::clone(&taken);
+            let sending = tokio::spawn(async move {
+                while counted.load(Ordering::SeqCst) < MUCH as u64 {
+                    upload.reserve_capacity(16 * 1024);
+                    let room = std::future::poll_fn(|cx| upload.poll_capacity(cx)).await;
+                    let room = room.unwrap().unwrap();
+                    upload.send_data(vec![b'x'; room].into(), false).unwrap();
+                    counted.fetch_add(room as u64, Ordering::SeqCst);
+                }
+            });
+            let stopped = settled(&taken).await;
+            assert!(stopped < MUCH as u64 / 2, "{server_version}: {stopped}");
+            let grown = proxy.resident_bytes() - before;
+            assert!(grown < 3_000_000, "{server_version}: {grown}");
+            let (_, status, _) = get(requests.clone(), "/short".into()).await;
+            assert_eq!(status, 200);
+            sending.abort();
+        });
+    }
+}
+
+#[test]
+fn a_client_that_gives_a_request_up_gives_it_up_for_the_server_as_well() {
+    run(async {
+        let seen = Arc::new(Seen::default());
+        let resets = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&resets);
+        let server = serve(Arc::clone(&seen), move |_, _, mut respond| {
+            let counted = Arc::clone(&counted);
+            async move {
+                let reason = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;
+                assert_eq!(reason.unwrap(), Reason::CANCEL);
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        let proxy = start("http2", server, "");
+        let (requests, _driver) = connect(proxy.address("edge")).await;
+        let mut ready = requests.clone().ready().await.unwrap();
+        let question = Request::get("http://web/").body(()).unwrap();
+        let (reply, mut stream) = ready.send_request(question, true).unwrap();
+        wait_for(|| seen.requests.load(Ordering::SeqCst) == 1).await;
+        stream.send_reset(Reason::CANCEL);
+        drop(reply);
+        wait_for(|| resets.load(Ordering::SeqCst) == 1).await;
+        eventually("the request is reported", || {
+            (proxy.stats().value("http.edge.downstream_rq_rx_reset") == 1).then_some(())
+        });
+        proxy
+            .stats()
+            .expect("http.edge.http2.rx_reset", 1)
+            .expect("cluster.web.upstream_rq_tx_reset", 1);
+    });
+}
+
+#[test]
+fn a_reply_that_does_not_come_in_time_is_504_and_deadline_exceeded_in_grpc() {
+    run(async {
+        let seen = Arc::new(Seen::default());
+        let server = serve(Arc::clone(&seen), |_, _, respond| async move {
+            // Holds the stream open for longer than anybody waits.
+            tokio::time::sleep(PATIENCE).await;
+            drop(respond);
+        });
+        let proxy = Proxy::start(&format!(
+            "listeners:\n- name: edge\n  listen: 127.0.0.1:0\n  protocol: http\n  http:\n    virtual_hosts:\n    - name: all\n      domains: [\"*\"]\n      routes:\n      \
+            - {{ name: quick, prefix: /, cluster: web, timeout: 300ms }}\n\
+            clusters:\n- {{ name: web, endpoints: [\"{server}\"], http: {{ version: http2 }} }}\n"
+        ));
+        let (requests, _driver) = connect(proxy.address("edge")).await;
+        let (_, status, _) = get(requests.clone(), "/".into()).await;
+        assert_eq!(status, 504);
+        let call = Request::post("http://web/shop.Carts/Get")
+            .header("content-type", "application/grpc")
+            .header("grpc-timeout", "100m")
+            .body(())
+            .unwrap();
+        let mut ready = requests.clone().ready().await.unwrap();
+        let (reply, _upload) = ready.send_request(call, false).unwrap();
+        let reply = reply.await.unwrap();
+        assert_eq!(reply.status(), 200);
+        assert_eq!(reply.headers()["grpc-status"], "4");
+        assert!(reply.body().is_end_stream(), "trailers only");
+        proxy
+            .stats()
+            .expect("cluster.web.upstream_rq_timeout", 2)
+            .expect("http.edge.flag.UT.total", 2)
+            .expect("http.edge.grpc.shop.Carts.Get.status.4.total", 1);
+    });
+}
+
+#[test]
+fn a_connection_without_requests_is_closed_and_one_with_a_request_is_not() {
+    run(async {
+        let seen = Arc::new(Seen::default());
+        let server = serve(Arc::clone(&seen), |_, request, respond| async move {
+            if request.uri().path() == "/slow" {
+                tokio::time::sleep(Duration::from_secs(2)).await;
+            }
+            reply(respond, Bytes::from_static(b"ok"));
+        });
+        let proxy = Proxy::start(&format!(
+            "listeners:\n- {{ name: edge, listen: 127.0.0.1:0, protocol: http, cluster: web, idle_timeout: 500ms }}\n\
+            clusters:\n- {{ name: web, endpoints: [\"{server}\"], http: {{ version: http2 }} }}\n"
+        ));
+        let (requests, driver) = connect(proxy.address("edge")).await;
+        let (_, status, _) = get(requests.clone(), "/slow".into()).await;
+        assert_eq!(status, 200);
+        tokio::time::timeout(PATIENCE, driver)
+            .await
+            .expect("the idle connection ends")
+            .unwrap();
+        eventually("it is counted", || {
+            let stats = proxy.stats();
+            (stats.value("http.edge.downstream_cx_idle_timeout") == 1).then_some(())
+        });
+    });
+}
+
+#[test]
+fn a_tunnel_opens_where_it_is_allowed_and_nowhere_else() {
+    let echoing_in_http1 = background(|listener| async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let head = read_head(&mut stream).await.unwrap();
+                assert!(
+                    head.starts_with("CONNECT db.internal:5432 HTTP/1.1\r\n"),
+                    "{head}"
+                );
+                stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                let (mut from, mut to) = stream.split();
+                tokio::io::copy(&mut from, &mut to).await.unwrap();
+                to.shutdown().await.unwrap();
+            });
+        }
+    });
+    let echoing_in_http2 = serve(Arc::default(), |_, request, mut respond| async move {
+        assert_eq!(request.uri().authority().unwrap(), "db.internal:5432");
+        let mut back = respond.send_response(Response::new(()), false).unwrap();
+        let mut body = request.into_body();
+        while let Some(Ok(piece)) = body.data().await {
+            body.flow_control().release_capacity(piece.len()).unwrap();
+            back.send_data(piece, false).unwrap();
+        }
+        back.send_data(Bytes::new(), true).unwrap();
+    });
+    for (version, server) in [("http1", echoing_in_http1), ("http2", echoing_in_http2)] {
+        let proxy = Proxy::start(&format!(
+            "listeners:\n\
+            - {{ name: edge, listen: 127.0.0.1:0, protocol: http, cluster: web, http: {{ allow_connect: true }} }}\n\
+            - {{ name: shut, listen: 127.0.0.1:0, protocol: http, cluster: web }}\n\
+            clusters:\n- {{ name: web, endpoints: [\"{server}\"], http: {{ version: {version} }} }}\n"
+        ));
+        run(async {
+            let (requests, _driver) = connect(proxy.address("edge")).await;
+            let (reply, mut upload) = open_tunnel(requests).await;
+            let reply = reply.await.unwrap();
+            assert_eq!(reply.status(), 200, "{version}");
+            let mut body = reply.into_body();
+            for word in ["one", "two"] {
+                upload.send_data(word.into(), false).unwrap();
+                assert_eq!(body.data().await.unwrap().unwrap(), word, "{version}");
+            }
+            upload.send_data("end".into(), true).unwrap();
+            assert_eq!(body.data().await.unwrap().unwrap(), "end", "{version}");
+            assert!(body.data().await.is_none());
+            let (requests, _driver) = connect(proxy.address("shut")).await;
+            let (reply, _upload) = open_tunnel(requests).await;
+            assert_eq!(reply.await.unwrap().status(), 405);
+        });
+    }
+}
+
+async fn open_tunnel(
+    requests: client::SendRequest<Bytes>,
+) -> (client::ResponseFuture, h2::SendStream<Bytes>) {
+    let connect = Request::connect("db.internal:5432").body(()).unwrap();
+    let mut ready = requests.ready().await.unwrap();
+    ready.send_request(connect, false).unwrap()
+}
+
+#[test]
+fn h2load_is_answered_by_servers_of_both_versions() {
+    let seen = Arc::new(Seen::default());
+    let two = serve(Arc::clone(&seen), |_, _, respond| async move {
+        reply(respond, Bytes::from_static(&[b'x'; 64]));
+    });
+    let one = background(|listener| async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(answer_in_http1(stream, Arc::default()));
+        }
+    });
+    for (version, server) in [("http1", one), ("http2", two)] {
+        let proxy = start(version, server, "");
+        let url = format!("http://{}/short", proxy.address("edge"));
+        let output = std::process::Command::new(support::tool("h2load"))
+            .args(["-n", "6400", "-c", "16", "-m", "32", &url])
+            .output()
+            .unwrap();
+        let load = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            load.contains("6400 2xx, 0 3xx, 0 4xx, 0 5xx"),
+            "{version}: {load}"
+        );
+        proxy
+            .stats()
+            .expect("http.edge.downstream_rq_2xx", 6_400)
+            .expect("http.edge.downstream_cx_http2_total", 16);
+    }
+}
+
+/// What a server has seen.
+#[derive(Default)]
+struct Seen {
+    connections: AtomicUsize,
+    requests: AtomicUsize,
+}
+
+/// A proxy with one listener, `edge`, in front of a cluster `web`.
+fn start(version: &str, server: SocketAddr, more: &str) -> Proxy {
+    Proxy::start(&format!(
+        "listeners:\n- {{ name: edge, listen: 127.0.0.1:0, protocol: http, cluster: web }}\n\
+        clusters:\n- {{ name: web, endpoints: [\"{server}\"], http: {{ version: {version}, {more} }} }}\n"
+    ))
+}
+
+fn run(test: impl Future<Output = ()>) {
+    runtime().block_on(test);
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().unwrap()
+}
+
+/// A server on a thread of its own, so that a test may wait in any way it likes. It ends with the process.
+fn background<F: Future<Output = ()>>(
+    serve: impl FnOnce(TcpListener) -> F + Send + 'static,
+) -> SocketAddr {
+    let (here, there) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        runtime().block_on(async move {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            here.send(listener.local_addr().unwrap()).unwrap();
+            serve(listener).await;
+        });
+    });
+    there.recv().unwrap()
+}
+
+/// An HTTP/2 server that has every request answered by `answer`.
+fn serve<F>(
+    seen: Arc<Seen>,
+    answer: impl Fn(Arc<Seen>, Request<RecvStream>, SendResponse<Bytes>) -> F + Send + Sync + 'static,
+) -> SocketAddr
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    serve_some(seen, usize::MAX, answer)
+}
+
+/// The same; after so many requests a connection asks to be left.
+fn serve_some<F>(
+    seen: Arc<Seen>,
+    requests: usize,
+    answer: impl Fn(Arc<Seen>, Request<RecvStream>, SendResponse<Bytes>) -> F + Send + Sync + 'static,
+) -> SocketAddr
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let answer = Arc::new(answer);
+    background(move |listener| async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            seen.connections.fetch_add(1, Ordering::SeqCst);
+            let (seen, answer) = (Arc::clone(&seen), Arc::clone(&answer));
+            tokio::spawn(async move {
+                let mut connection = server::handshake(stream).await.unwrap();
+                let mut served = 0;
+                while let Some(Ok((request, respond))) = connection.accept().await {
+                    seen.requests.fetch_add(1, Ordering::SeqCst);
+                    tokio::spawn(answer(Arc::clone(&seen), request, respond));
+                    served += 1;
+                    if served == requests {
+                        connection.graceful_shutdown();
+                    }
+                }
+            });
+        }
+    })
+}
+
+/// A server whose `/endless` sends as much as is taken, counted in `sent`.
+fn endless(version: &str, sent: Arc<AtomicU64>) -> SocketAddr {
+    if version == "http1" {
+        return background(move |listener| async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(answer_in_http1(stream, Arc::clone(&sent)));
+            }
+        });
+    }
+    serve(Arc::default(), move |_, request, mut respond| {
+        let sent = Arc::clone(&sent);
+        async move {
+            if request.uri().path() != "/endless" {
+                return reply(respond, Bytes::from_static(b"short"));
+            }
+            let mut body = respond.send_response(Response::new(()), false).unwrap();
+            while sent.load(Ordering::SeqCst) < MUCH as u64 {
+                body.reserve_capacity(16 * 1024);
+                let Some(Ok(room)) = std::future::poll_fn(|cx| body.poll_capacity(cx)).await else {
+                    return;
+                };
+                body.send_data(vec![b'x'; room].into(), false).unwrap();
+                sent.fetch_add(room as u64, Ordering::SeqCst);
+            }
+        }
+    })
+}
+
+/// Requests of one HTTP/1 connection: `/endless` is answered with as much as is taken, anything else shortly.
+async fn answer_in_http1(mut stream: TcpStream, sent: Arc<AtomicU64>) {
+    while let Some(head) = read_head(&mut stream).await {
+        if !head.starts_with("GET /endless ") {
+            let short = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nshort";
+            stream.write_all(short).await.unwrap();
+            continue;
+        }
+        let endless = format!("HTTP/1.1 200 OK\r\ncontent-length: {MUCH}\r\n\r\n");
+        stream.write_all(endless.as_bytes()).await.unwrap();
+        let piece = [b'x'; 16 * 1024];
+        while sent.load(Ordering::SeqCst) < MUCH as u64 {
+            let Ok(count) = stream.write(&piece).await else {
+                return;
+            };
+            sent.fetch_add(count as u64, Ordering::SeqCst);
+        }
+    }
+}
+
+async fn read_head(stream: &mut TcpStream) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+    }
+    Some(String::from_utf8(head).unwrap())
+}
+
+/// A server that reads the head of `/upload` and nothing more; other requests are answered.
+fn deaf(version: &str) -> SocketAddr {
+    if version == "http1" {
+        return background(|listener| async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(async move {
+                    while let Some(head) = read_head(&mut stream).await {
+                        if head.starts_with("POST /upload ") {
+                            std::future::pending::<()>().await;
+                        }
+                        let short = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nshort";
+                        stream.write_all(short).await.unwrap();
+                    }
+                });
+            }
+        });
+    }
+    serve(Arc::default(), |_, request, respond| async move {
+        if request.uri().path() == "/upload" {
+            std::future::pending::<()>().await;
+        }
+        reply(respond, Bytes::from_static(b"short"));
+    })
+}
+
+fn reply(mut respond: SendResponse<Bytes>, body: Bytes) {
+    // A client may have gone.
+    if let Ok(mut stream) = respond.send_response(Response::new(()), false) {
+        let _ = stream.send_data(body, true);
+    }
+}
+
+/// A client's connection; the task ends with it.
+async fn connect(address: SocketAddr) -> (client::SendRequest<Bytes>, tokio::task::JoinHandle<()>) {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (requests, connection) = client::handshake(stream).await.unwrap();
+    let driver = tokio::spawn(async move {
+        let _ = connection.await;
+    });
+    (requests, driver)
+}
+
+async fn request(requests: client::SendRequest<Bytes>, path: &str) -> Response<RecvStream> {
+    let request = Request::get(format!("http://web{path}")).body(()).unwrap();
+    let mut ready = requests.ready().await.unwrap();
+    let (reply, _) = ready.send_request(request, true).unwrap();
+    reply.await.unwrap()
+}
+
+/// Asks for a path; the path, the status and the whole body.
+async fn get(requests: client::SendRequest<Bytes>, path: String) -> (String, u16, Vec<u8>) {
+    let reply = request(requests, &path).await;
+    let status = reply.status().as_u16();
+    let mut body = reply.into_body();
+    let mut whole = Vec::new();
+    while let Some(piece) = body.data().await {
+        let piece = piece.unwrap();
+        body.flow_control().release_capacity(piece.len()).unwrap();
+        whole.extend_from_slice(&piece);
+    }
+    (path, status, whole)
+}
+
+/// Waits until the number stands still, and returns it.
+async fn settled(number: &AtomicU64) -> u64 {
+    let mut last = number.load(Ordering::SeqCst);
+    let mut still = 0;
+    while still < 20 {
+        tokio::time::sleep(Duration::from_millis(25)).await;
+        let now = number.load(Ordering::SeqCst);
+        still = if now == last && now > 0 { still + 1 } else { 0 };
+        last = now;
+    }
+    last
+}
+
+async fn wait_for(is_so: impl Fn() -> bool) {
+    tokio::time::timeout(PATIENCE, async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("it happens");
+}
