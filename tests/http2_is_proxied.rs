@@ -378,7 +378,9 @@ fn a_tunnel_opens_where_it_is_allowed_and_nowhere_else() {
             }
             upload.send_data("end".into(), true).unwrap();
             assert_eq!(body.data().await.unwrap().unwrap(), "end", "{version}");
-            assert!(body.data().await.is_none());
+            // The end may come in a frame of its own.
+            let rest = body.data().await.transpose().unwrap();
+            assert!(rest.is_none_or(|rest| rest.is_empty()), "{version}");
             let (requests, _driver) = connect(proxy.address("shut")).await;
             let (reply, _upload) = open_tunnel(requests).await;
             assert_eq!(reply.await.unwrap().status(), 405);
@@ -599,7 +601,10 @@ fn reply(mut respond: SendResponse<Bytes>, body: Bytes) {
 /// A client's connection; the task ends with it.
 async fn connect(address: SocketAddr) -> (client::SendRequest<Bytes>, tokio::task::JoinHandle<()>) {
     let stream = TcpStream::connect(address).await.unwrap();
-    let (requests, connection) = client::handshake(stream).await.unwrap();
+    // One stream that nobody reads must not take the room of the others: that would be this client's own doing.
+    let mut builder = client::Builder::new();
+    builder.initial_connection_window_size(1 << 20);
+    let (requests, connection) = builder.handshake(stream).await.unwrap();
     let driver = tokio::spawn(async move {
         let _ = connection.await;
     });

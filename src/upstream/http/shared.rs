@@ -34,6 +34,7 @@ impl SharedHttp {
         let opener = Arc::new(HttpOpener {
             connect_timeout: config.connect_timeout,
             alpn: alpn(config.http.version),
+            version: config.http.version,
         });
         let policy = PoolPolicy {
             config: config.pool.clone(),
@@ -59,11 +60,14 @@ impl SharedHttp {
 struct HttpOpener {
     connect_timeout: Duration,
     alpn: &'static [u8],
+    version: HttpVersion,
 }
 
 impl Opener for HttpOpener {
     fn open(&self, endpoint: Arc<Endpoint>, _credential: u16) -> Opening {
         let (connect_timeout, alpn) = (self.connect_timeout, self.alpn);
+        // SETTINGS, as soon as there is a connection.
+        let speaks_first = self.version == HttpVersion::Http2;
         Box::pin(async move {
             let begun = Instant::now();
             let dialled = timeout(connect_timeout, dial(&endpoint, Some(alpn))).await;
@@ -75,6 +79,7 @@ impl Opener for HttpOpener {
                 dialled_in: begun.elapsed(),
                 max_wire: 0,
                 compressor: None,
+                speaks_first,
             })
         })
     }

@@ -118,6 +118,7 @@ impl Opener for MongoOpener {
                         dialled_in: begun.elapsed(),
                         max_wire: opened.max_wire,
                         compressor: opened.compressor,
+                        speaks_first: false,
                     })
                 }
                 Err(error) => {

@@ -32,6 +32,7 @@ pub(super) struct Facts {
     pub(super) idle_since: Instant,
     pub(super) max_wire: i32,
     pub(super) compressor: Option<MongoCompressor>,
+    speaks_first: bool,
     pub(super) received: u64,
     pub(super) sent: u64,
     pub(super) permit: Permit,
@@ -68,6 +69,7 @@ impl Connection {
                 idle_since: now,
                 max_wire: opened.max_wire,
                 compressor: opened.compressor,
+                speaks_first: opened.speaks_first,
                 received: 0,
                 sent: 0,
                 permit,
@@ -82,6 +84,10 @@ impl Connection {
     pub(super) fn fault(&mut self) -> Option<CloseReason> {
         if let Some(retired) = self.facts.key.retired(self.facts.generation) {
             return Some(retired);
+        }
+        // What it has said must not be read here; if it has gone, whoever the connection is lent to will find out.
+        if self.facts.speaks_first {
+            return None;
         }
         let mut byte = [0];
         match self.stream.try_read(&mut byte) {

@@ -39,6 +39,8 @@ pub struct Opened {
     pub max_wire: i32,
     /// The compressor that was agreed on.
     pub compressor: Option<MongoCompressor>,
+    /// The server says something without being asked, as in HTTP/2: it is left for whoever the connection is lent to.
+    pub speaks_first: bool,
 }
 
 /// Why a connection could not be opened. Cheap to clone: many waiters may get the same.

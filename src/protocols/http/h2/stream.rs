@@ -92,7 +92,10 @@ impl Stream<'_> {
         };
         let mut recent = self.shared.recent.borrow_mut();
         let series = listener.series(recent.as_ref(), place);
-        if recent.as_ref().is_none_or(|recent| !Rc::ptr_eq(recent, &series)) {
+        if recent
+            .as_ref()
+            .is_none_or(|recent| !Rc::ptr_eq(recent, &series))
+        {
             *recent = Some(Rc::clone(&series));
         }
         self.underway.series = Some(series);
@@ -135,7 +138,9 @@ impl Stream<'_> {
             deadline,
         };
         let (client, underway) = (&mut self.client, &mut self.underway);
-        let went = out.forward(client, underway, &mut request, &mut reply).await;
+        let went = out
+            .forward(client, underway, &mut request, &mut reply)
+            .await;
         if let Went::Cut(_) = went {
             // A reset takes the place of what has not been written: that is written first.
             self.shared.written_once().await;

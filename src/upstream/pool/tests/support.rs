@@ -255,6 +255,7 @@ impl Opener for Arc<Dialler> {
                 dialled_in: begun.elapsed(),
                 max_wire: 17,
                 compressor: None,
+                speaks_first: false,
             })
         })
     }
