@@ -4,15 +4,16 @@
 
 mod support;
 
-use std::io::{BufReader, Write};
-use std::net::SocketAddr;
+use std::io::{BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bson::doc;
 use support::mongo::{Client, Template, answering};
-use support::peer::scripted;
+use support::peer::{connect, scripted};
 use support::proxy::{Proxy, one_listener};
+use support::recorder::Recorder;
 use support::stats::Stats;
 use support::wire::{op_msg, read_message, request_id};
 
@@ -90,6 +91,54 @@ fn an_idle_connection_costs_kilobytes_and_gives_them_back() {
     drop(connected(CONNECTIONS));
     let grown = proxy.resident_bytes().saturating_sub(full);
     println!("{grown} bytes more for as many again");
+    assert!(
+        grown < 1 << 20,
+        "memory is not used again: {grown} bytes more"
+    );
+}
+
+#[test]
+fn an_idle_http_connection_costs_kilobytes_and_gives_them_back() {
+    const CONNECTIONS: usize = 2_000;
+    const MOST_EACH: u64 = 6 << 10;
+    allow_descriptors(8 * CONNECTIONS);
+    let server = Recorder::start();
+    let proxy = Proxy::start(&format!(
+        "{}workers: 2\n",
+        one_listener("http", server.address())
+    ));
+    let address = proxy.address("http");
+    let connected = |count: usize| -> Vec<TcpStream> {
+        let connect = |_| {
+            let mut client = connect(address);
+            client
+                .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: a browser\r\n\r\n")
+                .unwrap();
+            let mut said = Vec::new();
+            let mut buffer = [0; 512];
+            while !said.ends_with(b"\r\n\r\nok") {
+                let read = client.read(&mut buffer).unwrap();
+                assert!(read > 0);
+                said.extend(&buffer[..read]);
+            }
+            client
+        };
+        (0..count).map(connect).collect()
+    };
+    let _early = connected(50);
+    let before = proxy.resident_bytes();
+    let clients = connected(CONNECTIONS);
+    let each = proxy.resident_bytes().saturating_sub(before) / CONNECTIONS as u64;
+    println!("{each} bytes an HTTP connection");
+    assert!(each < MOST_EACH, "{each} bytes a connection");
+
+    drop(clients);
+    support::eventually("all are closed", || {
+        (proxy.stats().value("http.http.downstream_cx_active") == 50).then_some(())
+    });
+    let full = proxy.resident_bytes();
+    drop(connected(CONNECTIONS));
+    let grown = proxy.resident_bytes().saturating_sub(full);
     assert!(
         grown < 1 << 20,
         "memory is not used again: {grown} bytes more"

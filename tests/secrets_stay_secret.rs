@@ -10,10 +10,12 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
 use support::eventually;
+use support::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, block, request_fields};
 use support::mongo::answering;
 use support::mongod::{Mongod, python};
 use support::peer::scripted;
 use support::proxy::{Proxy, binary, one_listener};
+use support::recorder::Recorder;
 use tempfile::TempDir;
 
 const PASSWORD: &str = "pl4nted-passw0rd-0f-the-test";
@@ -59,6 +61,78 @@ fn credentials_and_values_that_pass_are_never_repeated() {
         for secret in &secrets {
             assert!(!text.contains(secret), "{place} tells {secret}:\n{text}");
         }
+    }
+}
+
+/// In heads, targets and bodies of requests and replies, of those that pass and those that are refused.
+#[test]
+fn what_http_carries_is_never_repeated() {
+    let statsd = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let reply: &'static [u8] = Box::leak(
+        format!("HTTP/1.1 200 OK\r\nSet-Cookie: session={SECRET}\r\nX-Reply: {SECRET}\r\nContent-Length: 33\r\n\r\n{SECRET}")
+            .into_bytes()
+            .into_boxed_slice(),
+    );
+    let server = Recorder::answering(reply);
+    let proxy = Proxy::start(&format!(
+        "{}    http: {{ caller_header: x-caller, max_body: 1KiB }}\n\
+         clusters:\n  - name: http\n    endpoints: [\"{}\"]\n\
+         log: {{ level: trace }}\nstats: {{ interval: 100ms, statsd: {{ address: \"{}\", flavor: datadog }} }}\n",
+        one_listener("http", server.address())
+            .split("clusters:")
+            .next()
+            .unwrap(),
+        server.address(),
+        statsd.local_addr().unwrap()
+    ));
+    let address = proxy.address("http");
+    let fields = format!(
+        "Host: shop.example\r\nAuthorization: Bearer {SECRET}\r\nCookie: session={SECRET}\r\nX-Token: {SECRET}\r\nX-Caller: checkout\r\n"
+    );
+    let target = format!("/carts/{SECRET}?token={SECRET}");
+    let length = SECRET.len();
+    for request in [
+        format!("POST {target} HTTP/1.1\r\n{fields}Content-Length: {length}\r\n\r\n{SECRET}"),
+        // Refused: for a space, for its length, for its method, for being no HTTP at all.
+        format!("GET {target} HTTP/1.1\r\n{fields}X-{SECRET} : 1\r\n\r\n"),
+        format!("POST {target} HTTP/1.1\r\n{fields}Content-Length: 5000\r\n\r\n{SECRET}"),
+        format!("CONNECT {SECRET}:443 HTTP/1.1\r\n{fields}\r\n"),
+        format!("{SECRET}\r\n\r\n"),
+    ] {
+        let mut client = TcpStream::connect(address).unwrap();
+        client.write_all(request.as_bytes()).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let _ = client.read_to_end(&mut Vec::new());
+    }
+    let mut client = Frames::connect(address);
+    let secret = SECRET.to_string();
+    let mut fields = request_fields("GET", &target);
+    fields.extend([
+        ("authorization", secret.as_str()),
+        ("cookie", &secret),
+        ("x-caller", "checkout"),
+    ]);
+    for (stream, more) in [(1, None), (3, Some(("te", secret.as_str())))] {
+        fields.extend(more);
+        client
+            .send(HEADERS, END_HEADERS | END_STREAM, stream, &block(&fields))
+            .unwrap();
+        client.end_of(stream);
+    }
+    drop(client);
+    eventually("all connections are closed", || {
+        (proxy.stats().value("http.http.downstream_cx_active") == 0).then_some(())
+    });
+    assert_eq!(proxy.ask("POST", "/reload").0, 200);
+    proxy.expect_logged("config reloaded");
+    let mut told = everything_told(&proxy);
+    told.push(("statsd".into(), lines_for(&statsd, "caller")));
+    assert!(
+        told[0].1.contains("http.http.caller.checkout."),
+        "it was seen"
+    );
+    for (place, text) in &told {
+        assert!(!text.contains(SECRET), "{place} tells it:\n{text}");
     }
 }
 
