@@ -10,10 +10,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use tracing::{Event, Metadata, Subscriber};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{Format, Json, JsonFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 
 use self::rate_limit::RateLimit;
@@ -46,15 +47,25 @@ where
         LogFormat::Text => Box::new(
             builder
                 .event_format(Limited::new(Format::default().with_ansi(false), now))
-                .finish(),
+                .finish()
+                .with(ours(config.level)),
         ),
         LogFormat::Json => Box::new(
             builder
                 .fmt_fields(JsonFields::new())
                 .event_format(Limited::new(Format::default().json(), now))
-                .finish(),
+                .finish()
+                .with(ours(config.level)),
         ),
     }
+}
+
+/// What Narrows says. Libraries have a say from warnings on: below them `h2` repeats what its peers send, header values and all.
+fn ours(chosen: LogLevel) -> Targets {
+    let chosen = level(chosen);
+    Targets::new()
+        .with_target("narrows", chosen)
+        .with_default(chosen.min(LevelFilter::WARN))
 }
 
 fn level(level: LogLevel) -> LevelFilter {
