@@ -52,7 +52,8 @@ clusters:
 "
     );
     let config = parse("bench", &text).expect("valid");
-    RouteTable::new(config.listeners[0].http.as_ref().expect("http"))
+    let listener = config.listeners.first().expect("one");
+    RouteTable::new(listener.http.as_ref().expect("http"))
 }
 
 /// A hundred services behind one host, as a gateway has them: each by the beginning of its paths.
