@@ -63,7 +63,8 @@ def start_nginx(processes: Processes, tools: Tools, servers: Servers, name: str 
     http = free_port()
     config = processes.folder / f"{name}.conf"
     config.write_text(nginx_proxy_config(processes.folder / name, http, servers))
-    (processes.folder / name).mkdir()
+    # One of the same name may have been measured before.
+    (processes.folder / name).mkdir(exist_ok=True)
     process = processes.start(name, tools.nginx, "-e", "stderr", "-p", processes.folder, "-c", config)
     return ready(processes, Proxy(name, process.pid, http=http))
 
@@ -153,7 +154,7 @@ listen http
 def nginx_config(folder: pathlib.Path, port: int) -> str:
     # The folders that it makes at its start lie in /var by default, where only root may write.
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    folders = " ".join(f"{kind}_temp_path {folder}/nginx-{kind};" for kind in kinds)
+    folders = " ".join(f"{kind}_temp_path {folder}/backend-{kind};" for kind in kinds)
     return f"""\
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr;
 events {{ worker_connections 4096; }}
