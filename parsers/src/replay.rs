@@ -1,5 +1,6 @@
 //! What must hold for any bytes at all, checked by the fuzz targets and by tests that replay their corpora.
 
+pub mod http1;
 pub mod http2;
 
 use crate::limits::COMPRESSED_BYTES;
@@ -53,7 +54,7 @@ pub fn replies(stream: &[u8], sizes: &[usize]) -> Outcome {
 /// # Errors
 /// Says which of the things that must hold does not.
 pub fn check_requests(data: &[u8]) -> Result<(), String> {
-    check(data, requests)
+    check(data, requests, MOST_RETAINED_BYTES)
 }
 
 /// The same for replies.
@@ -61,21 +62,31 @@ pub fn check_requests(data: &[u8]) -> Result<(), String> {
 /// # Errors
 /// Says which of the things that must hold does not.
 pub fn check_replies(data: &[u8]) -> Result<(), String> {
-    check(data, replies)
+    check(data, replies, MOST_RETAINED_BYTES)
 }
 
-fn check(data: &[u8], decode: fn(&[u8], &[usize]) -> Outcome) -> Result<(), String> {
+/// The sizes of pieces that data starts with, and the stream behind them.
+fn pieces(data: &[u8]) -> (Vec<usize>, &[u8]) {
     let Some((count, rest)) = data.split_first() else {
-        return Ok(());
+        return (Vec::new(), data);
     };
     let (sizes, stream) = rest
         .split_at_checked(usize::from(count % 8))
         .unwrap_or((&[], rest));
-    let sizes: Vec<usize> = sizes.iter().map(|size| usize::from(*size) + 1).collect();
+    let sizes = sizes.iter().map(|size| usize::from(*size) + 1).collect();
+    (sizes, stream)
+}
+
+fn check(
+    data: &[u8],
+    decode: impl Fn(&[u8], &[usize]) -> Outcome,
+    most_retained: usize,
+) -> Result<(), String> {
+    let (sizes, stream) = pieces(data);
     let whole = decode(stream, &[]);
     let pieces = decode(stream, &sizes);
     for outcome in [&whole, &pieces] {
-        if outcome.most_retained > MOST_RETAINED_BYTES {
+        if outcome.most_retained > most_retained {
             return Err(format!("{} bytes are held", outcome.most_retained));
         }
     }

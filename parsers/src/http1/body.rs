@@ -191,7 +191,7 @@ fn trailer_section(buf: &[u8], length: usize, trailers: &mut Headers) -> BodySte
     if all == 0 {
         return BodyStep::Frame(length);
     }
-    trailers.retain(|field| may_be_trailer(field.known, field.name.of(buf)));
+    trailers.retain_others(|field| may_be_trailer(field.name.of(buf)));
     BodyStep::Trailers {
         consumed: length,
         dropped: all - trailers.len(),

@@ -60,6 +60,12 @@ pub struct HeaderField {
 #[derive(Debug, Clone, Default)]
 pub struct Headers {
     fields: Vec<HeaderField>,
+    /// Where the first field of each known name is.
+    first: [u8; Known::COUNT],
+    /// A bit for each known name that there is.
+    seen: u16,
+    /// A bit for each known name that there is more than once.
+    repeated: u16,
 }
 
 impl Headers {
@@ -71,6 +77,8 @@ impl Headers {
     /// Forgets all fields and keeps the room.
     pub fn clear(&mut self) {
         self.fields.clear();
+        self.seen = 0;
+        self.repeated = 0;
     }
 
     /// The fields.
@@ -93,9 +101,14 @@ impl Headers {
         self.fields.is_empty()
     }
 
-    /// The first field of that meaning.
+    /// The first field of that meaning, which is not [`Known::Other`].
+    #[inline]
     pub fn find(&self, known: Known) -> Option<&HeaderField> {
-        self.fields.iter().find(|field| field.known == known)
+        if self.seen & known.bit() == 0 {
+            return None;
+        }
+        self.fields
+            .get(usize::from(*self.first.get(known as usize)?))
     }
 
     /// The first field of that name, in whatever case.
@@ -110,13 +123,45 @@ impl Headers {
         self.fields.capacity() * size_of::<HeaderField>()
     }
 
-    #[inline]
+    /// There is more than one field of that meaning.
+    pub fn is_repeated(&self, known: Known) -> bool {
+        self.repeated & known.bit() != 0
+    }
+
+    /// Shows the value of each field of that meaning.
+    #[inline(always)]
+    pub(super) fn each(&self, buf: &[u8], known: Known, mut see: impl FnMut(&[u8])) {
+        let Some(first) = self.find(known) else {
+            return;
+        };
+        see(first.value.of(buf));
+        if self.is_repeated(known) {
+            let all = self.fields.iter().filter(|field| field.known == known);
+            all.skip(1).for_each(|field| see(field.value.of(buf)));
+        }
+    }
+
+    #[inline(always)]
     pub(super) fn push(&mut self, field: HeaderField) {
+        if field.known != Known::Other {
+            let bit = field.known.bit();
+            self.repeated |= self.seen & bit;
+            if self.seen & bit == 0
+                && let Some(first) = self.first.get_mut(field.known as usize)
+            {
+                *first = self.fields.len() as u8;
+                self.seen |= bit;
+            }
+        }
         self.fields.push(field);
     }
 
-    pub(super) fn retain(&mut self, keep: impl FnMut(&HeaderField) -> bool) {
-        self.fields.retain(keep);
+    /// Removes all fields but those of other names, and of those the ones that are not to be kept.
+    pub(super) fn retain_others(&mut self, mut keep: impl FnMut(&HeaderField) -> bool) {
+        self.fields
+            .retain(|field| field.known == Known::Other && keep(field));
+        self.seen = 0;
+        self.repeated = 0;
     }
 }
 

@@ -4,6 +4,7 @@ use super::facts::Facts;
 use super::field::{Headers, Span};
 use super::framing::{self, Framing, RequestKind};
 use super::line::{Parsed, RequestLine, StatusLine, Version, request_line, status_line};
+use super::names::Known;
 use super::scan::{self, TOKEN};
 use super::section::{Bounds, FirstLine, Section, Whole};
 use super::target::{Target, TargetForm, is_host};
@@ -209,8 +210,10 @@ fn request_head(
     let kind = RequestKind::of(line.method);
     let framing = framing::of_request(line.version, kind, &facts)?;
     let current = line.version == Version::Http11;
+    // RFC 9112 section 3.2: none, several, or one with an invalid value.
     match facts.host {
         None if current => return Err(Malformed::MissingHost),
+        Some(_) if headers.is_repeated(Known::Host) => return Err(Malformed::SeveralHosts),
         Some(host) if !is_host(host.of(buf)) => return Err(Malformed::Host),
         _ => {}
     }

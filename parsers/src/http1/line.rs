@@ -3,7 +3,7 @@
 //! nom has the structure, one scan over the kinds of bytes has the work. A line that has not come whole is `Incomplete`, whatever is
 //! wrong with what there is of it, except where the error is before the end of what there is.
 
-use super::scan::{self, TARGET, TOKEN, VALUE};
+use super::scan;
 use crate::Malformed;
 use nom::error::{ErrorKind, ParseError};
 use nom::{Err, IResult, Needed, Parser};
@@ -51,6 +51,8 @@ pub(super) struct StatusLine<'b> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FieldLine<'b> {
     pub(super) name: &'b [u8],
+    /// The name has a byte beside letters and hyphens, or may have one.
+    pub(super) odd: bool,
     pub(super) value: &'b [u8],
     /// Bytes from the start of the line to the value.
     pub(super) value_at: usize,
@@ -59,12 +61,12 @@ pub(super) struct FieldLine<'b> {
 /// `request-line = method SP request-target SP HTTP-version CRLF` (RFC 9112 section 3), with exactly those blanks.
 pub(super) fn request_line(input: &[u8]) -> Parsed<'_, RequestLine<'_>> {
     let (rest, (method, _, target, _, version, _)) = (
-        some(TOKEN, Malformed::Method),
+        some(|input| scan::token(input).0, Malformed::Method),
         byte(b' ', Malformed::Method),
-        some(TARGET, Malformed::Target),
+        some(scan::target, Malformed::Target),
         byte(b' ', Malformed::Target),
         version,
-        crlf(Malformed::HttpVersion),
+        |rest| crlf(rest, Malformed::HttpVersion),
     )
         .parse(input)?;
     Ok((
@@ -85,7 +87,7 @@ pub(super) fn status_line(input: &[u8]) -> Parsed<'_, StatusLine<'_>> {
         byte(b' ', Malformed::StatusLine),
         status,
         reason,
-        crlf(Malformed::StatusLine),
+        |rest| crlf(rest, Malformed::StatusLine),
     )
         .parse(input)?;
     Ok((
@@ -99,29 +101,36 @@ pub(super) fn status_line(input: &[u8]) -> Parsed<'_, StatusLine<'_>> {
 }
 
 /// `field-line = field-name ":" OWS field-value OWS CRLF` (RFC 9112 section 5).
+#[inline(always)]
 pub(super) fn field_line(input: &[u8]) -> Parsed<'_, FieldLine<'_>> {
-    let (rest, (name, _, value, _)) = (
-        field_name,
-        byte(b':', Malformed::FieldName),
-        any(VALUE),
-        crlf(Malformed::FieldValue),
-    )
-        .parse(input)?;
-    let (front, value) = scan::trim(value);
-    Ok((
-        rest,
-        FieldLine {
-            name,
-            value,
-            value_at: name.len() + 1 + front,
-        },
-    ))
+    let (rest, (name, odd)) = field_name(input)?;
+    let rest = scan::trim_start(rest);
+    let value_at = input.len() - rest.len();
+    let (rest, value) = any(rest, scan::value)?;
+    let (rest, ()) = crlf(rest, Malformed::FieldValue)?;
+    let line = FieldLine {
+        name,
+        odd,
+        value: scan::trim_end(value),
+        value_at,
+    };
+    Ok((rest, line))
 }
 
-fn field_name(input: &[u8]) -> Parsed<'_, &[u8]> {
-    let (rest, name) = any(TOKEN).parse(input)?;
+/// The name and its colon: no blank may be between them (RFC 9112 section 5.1).
+#[inline(always)]
+fn field_name(input: &[u8]) -> Parsed<'_, (&[u8], bool)> {
+    let (length, odd) = scan::token(input);
+    match input.split_at_checked(length) {
+        Some((name @ [_, ..], [b':', rest @ ..])) => Ok((rest, (name, odd))),
+        Some((name, rest)) => no_field_name(name, rest),
+        None => incomplete(),
+    }
+}
+
+#[cold]
+fn no_field_name<'b, T>(name: &[u8], rest: &[u8]) -> Parsed<'b, T> {
     match (rest.first(), name.is_empty()) {
-        (Some(b':'), false) => Ok((rest, name)),
         (Some(b' ' | b'\t'), false) => failure(Malformed::SpaceBeforeColon),
         (Some(b' ' | b'\t'), true) => failure(Malformed::ObsFold),
         (Some(b'\n'), true) => failure(Malformed::BareLf),
@@ -187,29 +196,21 @@ fn cut<'b, T>(
 
 fn reason(input: &[u8]) -> Parsed<'_, &[u8]> {
     match input.split_first() {
-        Some((b' ', rest)) => any(VALUE).parse(rest),
-        Some((b'\r', _)) => Ok((input, &[])),
+        Some((b' ', rest)) => any(rest, scan::value),
+        Some((b'\r' | b'\n', _)) => Ok((input, &[])),
         Some(_) => failure(Malformed::StatusLine),
         None => incomplete(),
     }
 }
 
-/// One or more bytes of a kind.
+/// One or more bytes, as far as `run` goes.
 fn some<'b>(
-    kind: u8,
+    run: impl Fn(&[u8]) -> usize,
     reason: Malformed,
 ) -> impl Parser<&'b [u8], Output = &'b [u8], Error = Malformed> {
-    move |input: &'b [u8]| match any(kind).parse(input)? {
+    move |input: &'b [u8]| match any(input, &run)? {
         (_, []) => failure(reason),
         parsed => Ok(parsed),
-    }
-}
-
-/// Any number of bytes of a kind, up to one that is not.
-fn any<'b>(kind: u8) -> impl Parser<&'b [u8], Output = &'b [u8], Error = Malformed> {
-    move |input: &'b [u8]| match input.split_at_checked(scan::run(input, kind)) {
-        Some((_, [])) | None => incomplete(),
-        Some((run, rest)) => Ok((rest, run)),
     }
 }
 
@@ -225,11 +226,28 @@ fn byte<'b>(
     }
 }
 
+/// Any number of bytes, as far as `run` goes, up to one that is something else.
+#[inline(always)]
+fn any<'b>(input: &'b [u8], run: impl Fn(&[u8]) -> usize) -> Parsed<'b, &'b [u8]> {
+    match input.split_at_checked(run(input)) {
+        Some((_, [])) | None => incomplete(),
+        Some((run, rest)) => Ok((rest, run)),
+    }
+}
+
 /// The end of a line. A CR or LF alone is none (RFC 9112 section 2.2: a CR alone is invalid, and a recipient only MAY take a LF for an
 /// end); what else stands there is a byte that may not be in the line.
-fn crlf<'b>(reason: Malformed) -> impl Parser<&'b [u8], Output = (), Error = Malformed> {
-    move |input: &'b [u8]| match input {
+#[inline(always)]
+fn crlf(input: &[u8], reason: Malformed) -> Parsed<'_, ()> {
+    match input {
         [b'\r', b'\n', rest @ ..] => Ok((rest, ())),
+        _ => no_crlf(input, reason),
+    }
+}
+
+#[cold]
+fn no_crlf<'b>(input: &'b [u8], reason: Malformed) -> Parsed<'b, ()> {
+    match input {
         [] | [b'\r'] => incomplete(),
         [b'\r', ..] => failure(Malformed::BareCr),
         [b'\n', ..] => failure(Malformed::BareLf),

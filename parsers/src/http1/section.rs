@@ -222,6 +222,7 @@ fn walk<'b, F: FirstLine<'b>>(
     }
 }
 
+#[inline(always)]
 fn field(line: &FieldLine<'_>, at: usize, end: usize) -> HeaderField {
     let value = at + line.value_at;
     HeaderField {
@@ -229,7 +230,7 @@ fn field(line: &FieldLine<'_>, at: usize, end: usize) -> HeaderField {
         value: Span::new(value, value + line.value.len()),
         line: Span::new(at, end),
         known: Known::of(line.name),
-        underscore: line.name.contains(&b'_'),
+        underscore: line.odd && line.name.contains(&b'_'),
     }
 }
 

@@ -93,23 +93,21 @@ impl<'b> Target<'b> {
 
 /// Is `uri-host [ ":" port ]` (RFC 9110 section 7.2). It may be empty (RFC 9112 section 3.2).
 pub(super) fn is_host(value: &[u8]) -> bool {
-    let (host, port) = match value.strip_prefix(b"[") {
-        Some(literal) => {
-            let Some(end) = memchr::memchr(b']', literal) else {
-                return false;
-            };
-            literal.split_at(end)
-        }
-        None => value.split_at(memchr::memchr(b':', value).unwrap_or(value.len())),
+    let rest = match value.strip_prefix(b"[") {
+        Some(literal) => match past(literal, ADDRESS) {
+            [b']', rest @ ..] => rest,
+            _ => return false,
+        },
+        None => past(value, NAME),
     };
-    let (host_kind, port) = match port.strip_prefix(b"]") {
-        Some(port) => (ADDRESS, port),
-        None => (NAME, port),
-    };
-    scan::run(host, host_kind) == host.len()
-        && match port {
-            [] => true,
-            [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
-            _ => false,
-        }
+    match rest {
+        [] => true,
+        [b':', port @ ..] => port.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
+}
+
+/// What is behind the bytes of this kind.
+fn past(bytes: &[u8], kind: u8) -> &[u8] {
+    bytes.get(scan::run(bytes, kind)..).unwrap_or_default()
 }

@@ -1,8 +1,6 @@
 //! Which fields may stand in a trailer section.
 
-use super::names::Known;
-
-/// Names that mean something else, or something dangerous, when they come behind the body: framing, routing, authentication, what the
+/// Names, beside the known ones, that mean something else, or something dangerous, when they come behind the body: framing, routing, authentication, what the
 /// body is, and what a proxy in front has said of the client (RFC 9110 section 6.5.1).
 const FORBIDDEN: [&[u8]; 23] = [
     b"age",
@@ -30,10 +28,9 @@ const FORBIDDEN: [&[u8]; 23] = [
     b"x-real-ip",
 ];
 
-/// A field of that name may be merged into the message.
-pub(super) fn may_be_trailer(known: Known, name: &[u8]) -> bool {
-    known == Known::Other
-        && !FORBIDDEN
-            .iter()
-            .any(|forbidden| name.eq_ignore_ascii_case(forbidden))
+/// A field of that name, which is no known one, may be merged into the message.
+pub(super) fn may_be_trailer(name: &[u8]) -> bool {
+    !FORBIDDEN
+        .iter()
+        .any(|forbidden| name.eq_ignore_ascii_case(forbidden))
 }

@@ -8,5 +8,11 @@
 )]
 
 mod bodies;
+mod differential;
 mod heads;
+mod mutate;
+mod properties;
 mod read;
+mod replay;
+mod samples;
+mod splits;
