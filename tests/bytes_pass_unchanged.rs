@@ -18,8 +18,9 @@ use support::{eventually, wire};
 /// Both directions at once, in pieces of random size, through one proxy for each protocol.
 #[test]
 fn random_bytes_in_random_pieces_come_through_both_ways() {
-    for protocol in ["tcp", "mongo"] {
-        let proxy = Proxy::in_front_of(protocol, echo());
+    let taps = ["mongo", "http"].map(|protocol| (protocol, Proxy::tap_of(protocol, echo())));
+    let tcp = ("tcp", Proxy::in_front_of("tcp", echo()));
+    for (protocol, proxy) in [tcp].into_iter().chain(taps) {
         let address = proxy.address(protocol);
         let pieces = prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40_000), 1..12);
         TestRunner::new(Config::with_cases(40))

@@ -20,6 +20,27 @@ fn every_kind_of_call_works_and_is_counted() {
     expect_counted(&proxy);
 }
 
+/// Who only watches sees the same.
+#[test]
+fn every_kind_of_call_passes_a_tap_and_is_counted() {
+    let server = Origin::program("grpc/server.py", &[]);
+    let proxy = Proxy::start(&format!(
+        "listeners:\n\
+         - {{ name: edge, listen: 127.0.0.1:0, protocol: http, cluster: carts, http: {{ mode: tap, caller_header: x-caller }} }}\n\
+         clusters:\n\
+         - {{ name: carts, endpoints: [\"{}\"] }}\n",
+        server.address()
+    ));
+    let found = python("grpc/client.py", &[&proxy.address("edge").to_string()]);
+    expect_all(&found);
+    expect_what_the_server_saw(&server);
+    expect_counted(&proxy);
+    let stats = proxy.stats();
+    stats
+        .expect("http.edge.caller.checkout.downstream_rq_total", 1)
+        .expect("http.edge.decoding_error", 0);
+}
+
 fn expect_all(found: &Value) {
     let expected = json!({
         "unary": {"reply": "hello", "first": "1", "last": "00ff", "code": "OK"},

@@ -23,7 +23,20 @@ const TUNNELS: i64 = 53;
 #[test]
 fn a_websocket_passes_messages_of_every_kind_both_ways() {
     let server = Origin::program("websocket/server.py", &[]);
-    let proxy = Proxy::in_front_of("http", server.address());
+    expect_messages_both_ways(&Proxy::in_front_of("http", server.address()));
+}
+
+/// Who only watches sees where the messages of HTTP end.
+#[test]
+fn a_websocket_passes_a_tap() {
+    let server = Origin::program("websocket/server.py", &[]);
+    let proxy = Proxy::tap_of("http", server.address());
+    expect_messages_both_ways(&proxy);
+    proxy.stats().expect("http.http.decoding_error", 0);
+}
+
+#[track_caller]
+fn expect_messages_both_ways(proxy: &Proxy) {
     let found = python("websocket/client.py", &[&proxy.address("http").to_string()]);
     assert_eq!(
         found,

@@ -119,9 +119,6 @@ impl Topology {
 
     fn bind_new(&self, config: &Config, workers: usize) -> Result<Vec<Planned>, BindError> {
         let plan = |listener: &ListenerConfig| {
-            if listener.protocol == Protocol::Http(HttpMode::Tap) {
-                return Err(BindError::unserved(&listener.name, listener.listen, "http"));
-            }
             let runs = self
                 .listeners
                 .iter()
@@ -221,7 +218,6 @@ impl Topology {
         };
         self.keep_tls(&mut plan.config);
         let http = plan.config.http.as_ref();
-        let http = http.filter(|http| http.mode == HttpMode::Proxy);
         let policy = Policy {
             listener: plan.config.clone(),
             clusters,

@@ -185,7 +185,9 @@ fn http_is_a_proxy_unless_a_tap_is_asked_for() {
     let config = resolved(&format!("{line} --mode tap")).unwrap();
     let listener = &config.listeners[0];
     assert_eq!(listener.protocol, Protocol::Http(HttpMode::Tap));
-    assert_eq!(listener.http.as_ref().unwrap().routes().count(), 0);
+    let http = listener.http.as_ref().unwrap();
+    let names: Vec<_> = http.routes().map(|route| route.name.as_str()).collect();
+    assert_eq!(names, ["default"]);
     assert_eq!(listener.clusters, ["http"]);
 }
 

@@ -18,14 +18,6 @@ pub struct BindError {
     source: io::Error,
 }
 
-impl BindError {
-    /// Nothing here serves what the listener's clients speak.
-    pub fn unserved(listener: &str, address: SocketAddr, protocol: &str) -> Self {
-        let why = format!("protocol {protocol} is not served by this build");
-        failed(listener, address)(io::Error::new(io::ErrorKind::Unsupported, why))
-    }
-}
-
 /// Binds one socket for each worker. With port 0 the kernel chooses a port once, for all of them.
 ///
 /// # Errors

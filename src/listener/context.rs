@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 
 use crate::config::{HttpMode, ListenerConfig, MongoMode, Protocol};
 use crate::protocols::http::route::RouteTable;
+use crate::protocols::http::series::ClusterSeries;
 use crate::protocols::http::{self, HttpListener};
 use crate::protocols::inbox::Buffers;
 use crate::protocols::mongo::collapse::CollapseListener;
@@ -46,7 +47,7 @@ pub struct Policy {
     pub listener: ListenerConfig,
     /// Where its sessions go, in the order of the config's `clusters`.
     pub clusters: Vec<Arc<Cluster>>,
-    /// Which of its requests go where, when it is an HTTP listener in mode proxy.
+    /// Which of its requests go where, when it is an HTTP listener.
     pub routes: Option<Arc<RouteTable>>,
     /// False when all stats are switched off.
     pub stats_enabled: bool,
@@ -113,6 +114,8 @@ pub enum ProtocolContext {
     Collapse(Rc<CollapseListener>),
     /// HTTP, each request where its route says.
     Http(Rc<HttpListener>),
+    /// HTTP, tapped.
+    HttpTap(Rc<HttpListener>),
 }
 
 /// What a listener is given by its worker.
@@ -163,10 +166,10 @@ impl ListenerContext {
                     _ => ProtocolContext::Mongo(mongo),
                 }
             }
-            (Protocol::Http(HttpMode::Proxy), _)
+            (Protocol::Http(mode), _)
                 if let (Some(config), Some(routes)) = (&policy.listener.http, &policy.routes) =>
             {
-                ProtocolContext::Http(Rc::new(HttpListener::new(http::Parts {
+                let listener = Rc::new(HttpListener::new(http::Parts {
                     name: &policy.listener.name,
                     config: Arc::clone(config),
                     // Regular expressions have scratch space that workers would take turns at.
@@ -175,13 +178,21 @@ impl ListenerContext {
                         .iter()
                         .map(|target| http_upstream(target, parts))
                         .collect(),
+                    clusters: targets
+                        .iter()
+                        .map(|target| cluster_series(target, shard))
+                        .collect(),
                     shard,
                     buffers: Rc::clone(parts.buffers),
                     idle_timeout: policy.listener.idle_timeout,
                     enabled: policy.stats_enabled,
-                })))
+                }));
+                match mode {
+                    HttpMode::Proxy => ProtocolContext::Http(listener),
+                    HttpMode::Tap => ProtocolContext::HttpTap(listener),
+                }
             }
-            // The config has a cluster for every MongoDB listener, and routes for every HTTP listener in mode proxy.
+            // The config has a cluster for every MongoDB listener, and routes for every HTTP listener.
             (Protocol::Tcp | Protocol::Mongo(_) | Protocol::Http(_), _) => {
                 ProtocolContext::Tcp(Rc::new(TcpListenerStats {
                     stats: shard.scope(&[name]),
@@ -200,10 +211,18 @@ impl ListenerContext {
     /// How this listener's sessions are spread over the endpoints.
     pub fn balance(&self) -> Balance {
         match self.protocol {
-            ProtocolContext::Tcp(_) | ProtocolContext::Http(_) => Balance::LeastConnected,
+            ProtocolContext::Tcp(_) | ProtocolContext::Http(_) | ProtocolContext::HttpTap(_) => {
+                Balance::LeastConnected
+            }
             ProtocolContext::Mongo(_) | ProtocolContext::Collapse(_) => Balance::InOrder,
         }
     }
+}
+
+/// What is counted of a cluster that an HTTP listener sends to.
+fn cluster_series(target: &Target, shard: &Shard) -> Rc<ClusterSeries> {
+    let name = &target.cluster.name;
+    Rc::new(ClusterSeries::new(shard, name, target.stats.clone()))
 }
 
 /// This worker's part of a cluster that an HTTP listener sends to.
@@ -211,10 +230,5 @@ fn http_upstream(target: &Target, parts: &WorkerParts<'_>) -> Option<Rc<HttpUpst
     let shared = target.cluster.http.as_ref()?;
     let pool = (parts.pool)(&shared.pool);
     let config = shared.config.clone();
-    Some(Rc::new(HttpUpstream::new(
-        target,
-        config,
-        pool,
-        parts.shard,
-    )))
+    Some(Rc::new(HttpUpstream::new(target, config, pool)))
 }

@@ -11,6 +11,7 @@ use super::secure::secured;
 use super::sessions::{SessionHandle, Verdict};
 use crate::exchange::{CloseReason, ConnectionRecord, Outcome};
 use crate::protocols::http::session as http;
+use crate::protocols::http::tap::Tap as HttpTap;
 use crate::protocols::mongo::{Tap, collapse};
 use crate::protocols::relay::{Ended, Relay, Scratch};
 use crate::protocols::tcp::Count;
@@ -122,6 +123,16 @@ async fn relay(
     scratch: &Scratch,
 ) -> (Ended, usize) {
     match &context.protocol {
+        ProtocolContext::HttpTap(listener) => {
+            let endpoint = context.targets.first();
+            let endpoint = endpoint.and_then(|target| target.endpoints.get(upstream.endpoint));
+            let mut tap = HttpTap::new(listener, endpoint.cloned(), client.is_tls());
+            let relay = Relay::new(client, upstream.stream, &mut tap, handle, scratch);
+            let ended = relay.await;
+            let cut = tap.outstanding();
+            tap.end(&ended);
+            (ended, cut)
+        }
         ProtocolContext::Tcp(listener) => {
             let mut count = Count::new(Rc::clone(listener));
             let relay = Relay::new(client, upstream.stream, &mut count, handle, scratch);
@@ -201,7 +212,9 @@ impl<'a> Open<'a> {
         match &self.context.protocol {
             ProtocolContext::Mongo(mongo) => report_mongo(&mongo.stats, record),
             ProtocolContext::Collapse(listener) => report_mongo(&listener.mongo().stats, record),
-            ProtocolContext::Http(listener) => report_http(&listener.stats, record),
+            ProtocolContext::Http(listener) | ProtocolContext::HttpTap(listener) => {
+                report_http(&listener.stats, record);
+            }
             ProtocolContext::Tcp(tcp) => {
                 if record.reason == CloseReason::IdleTimeout {
                     tcp.stats.inc(Tcp::IDLE_TIMEOUT);

@@ -497,6 +497,7 @@ scopes! {
         Counter DOWNSTREAM_RQ_IDLE_TIMEOUT "downstream_rq_idle_timeout" Count "Requests in which nothing moved for the stream's idle_timeout";
         Counter DOWNSTREAM_RQ_RESPONSE_BEFORE_RQ_COMPLETE "downstream_rq_response_before_rq_complete" Count "Replies that ended before their request had";
         Counter RQ_TOTAL "rq_total" Count "Requests sent on to a cluster";
+        Counter DECODING_ERROR "decoding_error" Count "Tapped connections that are no longer decoded; their bytes still pass";
         Counter NO_ROUTE "no_route" Count "Requests that no route takes (404)";
         Counter NO_CLUSTER "no_cluster" Count "Requests whose route leads to no cluster (503)";
         Counter RQ_REDIRECT "rq_redirect" Count "Requests answered with a redirect";
@@ -549,6 +550,10 @@ scopes! {
     /// Why requests of an HTTP listener were refused as malformed or unsafe.
     HttpRefused "http.{listener}.refused.{reason}" {
         Counter TOTAL "total" Count "Requests refused for this reason";
+    }
+    /// Why tapped connections of an HTTP listener are no longer decoded.
+    HttpDecodingError "http.{listener}.decoding_error.{reason}" {
+        Counter CX_TOTAL "cx_total" Count "Connections that are no longer decoded for this reason";
     }
     /// The HTTP/1 decoder of a listener.
     HttpOne "http.{listener}.http1" {

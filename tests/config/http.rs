@@ -291,7 +291,11 @@ fn every_key_of_http_is_read() {
     let sidecar = &config.listeners[1];
     assert_eq!(sidecar.protocol, Protocol::Http(HttpMode::Tap));
     assert_eq!(sidecar.clusters, ["rest"]);
-    assert_eq!(http(&config, 1).routes().count(), 0);
+    let names: Vec<_> = http(&config, 1)
+        .routes()
+        .map(|route| route.name.as_str())
+        .collect();
+    assert_eq!(names, ["default"]);
 
     let carts = &config.clusters[0];
     let expected = HttpClusterConfig {

@@ -45,6 +45,13 @@ impl Proxy {
         Self::start(&one_listener(protocol, upstream))
     }
 
+    /// The same in mode tap, which is not every protocol's own.
+    pub fn tap_of(protocol: &str, upstream: SocketAddr) -> Self {
+        let listener = format!("    protocol: {protocol}\n");
+        let mode = format!("{listener}    {protocol}: {{ mode: tap }}\n");
+        Self::start(&one_listener(protocol, upstream).replace(&listener, &mode))
+    }
+
     fn spawn(mut command: Command, directory: TempDir) -> Self {
         let mut child = command
             .stdin(Stdio::null())

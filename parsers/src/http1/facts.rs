@@ -40,8 +40,11 @@ impl Facts {
     /// Gathers them.
     #[inline]
     pub(super) fn of(buf: &[u8], headers: &Headers) -> Result<Self, Malformed> {
-        let mut facts = Self::default();
-        facts.host = headers.find(Known::Host).map(|host| host.value);
+        let mut facts = Self {
+            host: headers.find(Known::Host).map(|host| host.value),
+            upgrade: headers.find(Known::Upgrade).is_some(),
+            ..Self::default()
+        };
         if let Some(length) = headers.find(Known::ContentLength) {
             if headers.is_repeated(Known::ContentLength) {
                 return Err(Malformed::SeveralContentLengths);
@@ -56,7 +59,6 @@ impl Facts {
         }
         headers.each(buf, Known::Connection, |value| facts.add_connection(value));
         headers.each(buf, Known::Expect, |value| facts.add_expect(value));
-        facts.upgrade = headers.find(Known::Upgrade).is_some();
         Ok(facts)
     }
 

@@ -69,7 +69,7 @@ impl Known {
     /// A bit of its own for each name; none for [`Known::Other`].
     #[inline(always)]
     pub(super) fn bit(self) -> u16 {
-        1_u16.unbounded_shl(self as u32) & (1 << Self::COUNT) - 1
+        1_u16.unbounded_shl(self as u32) & ((1 << Self::COUNT) - 1)
     }
 
     /// Every name but [`Known::Other`], in lower case.

@@ -24,6 +24,9 @@ fn blanks() -> impl Strategy<Value = String> {
     "[ \t]{0,3}"
 }
 
+/// What a fuzz target does.
+type Check = fn(&[u8]) -> Result<(), String>;
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
@@ -90,7 +93,7 @@ proptest! {
         let mut random = Random::new(seed);
         let pieces = [&[sizes.len() as u8], sizes.as_slice()].concat();
         let chunked: Vec<Vec<u8>> = samples::CHUNKED.map(|body| body.as_bytes().to_vec()).to_vec();
-        let cases: [(Vec<Vec<u8>>, fn(&[u8]) -> Result<(), String>); 3] = [
+        let cases: [(Vec<Vec<u8>>, Check); 3] = [
             (samples::request_streams(), replay::check_requests),
             (samples::reply_streams(), replay::check_replies),
             (chunked, replay::check_body),

@@ -11,12 +11,13 @@ use narrows_parsers::replay::Outcome;
 use narrows_parsers::replay::http1::{self as replay, MOST_RETAINED_BYTES};
 
 type Decode = fn(&[u8], &[usize]) -> Outcome;
+type Samples = fn() -> Vec<Vec<u8>>;
 
 fn replies(stream: &[u8], sizes: &[usize]) -> Outcome {
     replay::replies(stream, sizes, RequestKind::Other)
 }
 
-const DIRECTIONS: [(Decode, fn() -> Vec<Vec<u8>>); 2] = [
+const DIRECTIONS: [(Decode, Samples); 2] = [
     (replay::requests, samples::request_streams),
     (replies, samples::reply_streams),
 ];

@@ -22,7 +22,6 @@ pub(super) fn default_cluster<'a>(
             let cluster = forward.clusters.first()?.cluster;
             listener.clusters.get(cluster)
         }
-        _ if http.mode == HttpMode::Tap => listener.clusters.first(),
         _ => None,
     }
 }

@@ -35,7 +35,7 @@ pub struct HttpConfig {
     pub max_streams: u32,
     /// Hosts with their routes; no domain is in two of them. None in mode tap.
     pub virtual_hosts: Vec<VirtualHost>,
-    /// The route of requests that no other takes, if the listener names a cluster for them. None in mode tap.
+    /// The route of requests that no other takes, if the listener names a cluster for them. In mode tap all requests are its.
     pub default_route: Option<RouteConfig>,
 }
 

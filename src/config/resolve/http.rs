@@ -67,7 +67,8 @@ impl Resolver<'_> {
         if config.mode == HttpMode::Tap {
             self.nothing_for_proxies(http);
             if let Some((name, _)) = self.required(&listener.cluster, "cluster", place) {
-                routing.cluster(name);
+                let cluster = routing.cluster(name);
+                config.default_route = Some(default_route(cluster, None));
             }
             return (config, routing.clusters);
         }

@@ -1,8 +1,9 @@
 //! HTTP: what a worker keeps for one listener, and the sessions that serve its clients.
 //!
-//! `session` finds out what a client speaks; [`h1`] serves HTTP/1, [`h2`] HTTP/2, and `bridge` lies between the two. Whatever is spoken, a request takes the same
+//! In mode proxy `session` finds out what a client speaks; [`h1`] serves HTTP/1, [`h2`] HTTP/2, and `bridge` lies between the two. Whatever is spoken, a request takes the same
 //! steps: its head is decoded, [`decide`] chooses who answers, it is sent on and its reply comes back, and it
 //! ends as one [`Exchange`](crate::exchange::Exchange) ([`report`]). The replies of the proxy's own are in one table ([`errors`]).
+//! In mode tap [`tap`] watches bytes that pass unchanged, and reports what it sees in the same way.
 
 mod bridge;
 pub mod decide;
@@ -14,6 +15,7 @@ pub mod report;
 pub mod route;
 pub mod series;
 pub mod session;
+pub mod tap;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
@@ -27,12 +29,14 @@ use narrows_parsers::http1::Headers;
 use crate::config::HttpConfig;
 use crate::listener::sessions::Ticks;
 use crate::protocols::inbox::Buffers;
-use crate::stats::{Http, HttpCode, HttpFlag, HttpOne, HttpRefused, HttpTwo, Scope, Shard};
+use crate::stats::{
+    Http, HttpCode, HttpDecodingError, HttpFlag, HttpOne, HttpRefused, HttpTwo, Scope, Shard,
+};
 use crate::upstream::http::{Codes, HttpUpstream};
 use errors::Flag;
 use h2::grpc::GrpcCalls;
 use route::RouteTable;
-use series::{AllSeries, Place, Series};
+use series::{AllSeries, ClusterSeries, Place, Series};
 
 pub use errors::Failure;
 
@@ -81,6 +85,8 @@ pub struct Parts<'a> {
     pub routes: Arc<RouteTable>,
     /// The clusters, in the order that routes name them by.
     pub upstreams: Vec<Option<Rc<HttpUpstream>>>,
+    /// What is counted of them, in the same order.
+    pub clusters: Vec<Rc<ClusterSeries>>,
     /// Where the worker counts.
     pub shard: &'a Shard,
     /// Its buffers.
@@ -124,7 +130,7 @@ impl HttpListener {
             .config
             .routes()
             .map(|route| route.name.as_str().into());
-        let series = AllSeries::new(shard, name, routes.collect(), parts.upstreams.clone());
+        let series = AllSeries::new(shard, name, routes.collect(), parts.clusters);
         let unrouted = series.find(Place {
             route: None,
             cluster: None,
@@ -188,6 +194,14 @@ impl HttpListener {
         state ^= state << 17;
         self.random.set(state);
         state
+    }
+
+    /// What passes on a connection can't be followed any more.
+    fn decoding_error(&self, reason: &'static str) {
+        self.stats.inc(Http::DECODING_ERROR);
+        let labels = [self.name.as_bytes(), reason.as_bytes()];
+        let by_reason: Scope<HttpDecodingError> = self.shard.scope(&labels);
+        by_reason.inc(HttpDecodingError::CX_TOTAL);
     }
 
     fn flag(&self, flag: Flag) {

@@ -97,6 +97,14 @@ impl Underway {
         self.end(Outcome::UpstreamGone, None);
     }
 
+    /// Nobody will know how it ended: it is not reported.
+    pub fn forget(&mut self) {
+        self.ended = true;
+        self.listener
+            .stats
+            .gauge_add(Http::DOWNSTREAM_RQ_ACTIVE, -1);
+    }
+
     fn at_upstream(&self) -> Option<AtUpstream> {
         let first_byte = self.first_byte?;
         Some(AtUpstream {

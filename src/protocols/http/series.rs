@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use hashbrown::HashTable;
 
-use crate::stats::{Cluster, HttpCaller, HttpRoute, Scope, Shard};
-use crate::upstream::http::HttpUpstream;
+use crate::stats::{Cluster, ClusterCode, HttpCaller, HttpRoute, Scope, Shard};
+use crate::upstream::http::Codes;
 
 /// Combinations of route, cluster and caller that a worker remembers for one listener. Beyond it one is made for each use, from
 /// series that are folded into `_other` by then.
@@ -16,6 +16,9 @@ const MAX_SERIES: usize = 16_384;
 
 /// Combinations for which a worker records each value once: see the MongoDB routes, whose bound this is.
 const MAX_SHARED: usize = 128;
+
+/// A caller's name beyond this is cut: longer ones would not be told apart in stats, but would take memory.
+const MAX_CALLER_BYTES: usize = 128;
 
 /// The route of requests that no route takes.
 const UNROUTED: &str = "_none";
@@ -31,6 +34,11 @@ pub struct Place<'a> {
     pub caller: &'a [u8],
 }
 
+/// As much of a caller's name as is looked at.
+pub(super) fn cut_caller(name: &[u8]) -> &[u8] {
+    name.get(..MAX_CALLER_BYTES).unwrap_or(name)
+}
+
 /// The series that every exchange of one place is added to.
 pub struct Series {
     route_number: Option<usize>,
@@ -41,9 +49,16 @@ pub struct Series {
     /// Who calls, if somebody says so.
     pub caller: Option<Scope<HttpCaller>>,
     /// The cluster, if the route leads to one.
-    pub upstream: Option<Rc<HttpUpstream>>,
+    pub upstream: Option<Rc<ClusterSeries>>,
     /// What is recorded to `route` is gathered for the caller and the cluster too.
     pub is_shared: bool,
+}
+
+/// What is counted of a cluster, exchange by exchange.
+pub struct ClusterSeries {
+    /// `cluster.*`
+    pub stats: Scope<Cluster>,
+    codes: Codes<ClusterCode>,
 }
 
 /// All series of one listener on one worker.
@@ -52,7 +67,8 @@ pub(super) struct AllSeries {
     listener: Box<[u8]>,
     /// The names of the routes, by their numbers.
     routes: Vec<Box<str>>,
-    upstreams: Vec<Option<Rc<HttpUpstream>>>,
+    /// The clusters, in the order that routes name them by.
+    clusters: Vec<Rc<ClusterSeries>>,
     table: RefCell<HashTable<Rc<Series>>>,
     shared: RefCell<HashMap<[Option<u32>; 3], Scope<HttpRoute>>>,
     hasher: foldhash::fast::RandomState,
@@ -69,18 +85,33 @@ impl Series {
     }
 }
 
+impl ClusterSeries {
+    /// The series of a cluster.
+    pub fn new(shard: &Shard, name: &str, stats: Scope<Cluster>) -> Self {
+        Self {
+            stats,
+            codes: Codes::new(shard, name),
+        }
+    }
+
+    /// A reply with this status came, or was given in the cluster's place.
+    pub fn code(&self, status: u16) {
+        self.codes.inc(status, ClusterCode::TOTAL);
+    }
+}
+
 impl AllSeries {
     pub(super) fn new(
         shard: &Shard,
         listener: &str,
         routes: Vec<Box<str>>,
-        upstreams: Vec<Option<Rc<HttpUpstream>>>,
+        clusters: Vec<Rc<ClusterSeries>>,
     ) -> Self {
         Self {
             shard: shard.clone(),
             listener: listener.as_bytes().into(),
             routes,
-            upstreams,
+            clusters,
             table: RefCell::default(),
             shared: RefCell::default(),
             hasher: foldhash::fast::RandomState::default(),
@@ -107,8 +138,8 @@ impl AllSeries {
         let route = self.shard.scope(&[&self.listener, name.as_bytes()]);
         let caller =
             (!place.caller.is_empty()).then(|| self.shard.scope(&[&self.listener, place.caller]));
-        let upstream = place.cluster.and_then(|place| self.upstreams.get(place));
-        let upstream = upstream.cloned().flatten();
+        let upstream = place.cluster.and_then(|place| self.clusters.get(place));
+        let upstream = upstream.cloned();
         let shared = self.shared(&route, caller.as_ref(), upstream.as_deref());
         Series {
             route_number: place.route,
@@ -126,7 +157,7 @@ impl AllSeries {
         &self,
         route: &Scope<HttpRoute>,
         caller: Option<&Scope<HttpCaller>>,
-        upstream: Option<&HttpUpstream>,
+        upstream: Option<&ClusterSeries>,
     ) -> Option<Scope<HttpRoute>> {
         let cluster = upstream.map(|upstream| &upstream.stats);
         let key = [

@@ -109,19 +109,22 @@ async fn first_bytes(
 }
 
 /// A connection that is counted by a gauge until this is dropped.
-pub(super) struct Open<'a> {
-    listener: &'a HttpListener,
+pub(super) struct Open {
+    listener: Rc<HttpListener>,
     gauge: Gauge<Http>,
 }
 
-impl<'a> Open<'a> {
-    pub(super) fn new(listener: &'a HttpListener, gauge: Gauge<Http>) -> Self {
+impl Open {
+    pub(super) fn new(listener: &Rc<HttpListener>, gauge: Gauge<Http>) -> Self {
         listener.stats.gauge_add(gauge, 1);
-        Self { listener, gauge }
+        Self {
+            listener: Rc::clone(listener),
+            gauge,
+        }
     }
 }
 
-impl Drop for Open<'_> {
+impl Drop for Open {
     fn drop(&mut self) {
         self.listener.stats.gauge_add(self.gauge, -1);
     }

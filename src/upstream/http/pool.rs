@@ -5,11 +5,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::H1Connection;
 use super::h2::H2Endpoint;
-use super::{Codes, H1Connection};
 use crate::config::HttpClusterConfig;
 use crate::listener::Target;
-use crate::stats::{Cluster as ClusterStat, ClusterCode, ClusterEndpoint, Scope, Shard};
+use crate::stats::{Cluster as ClusterStat, ClusterEndpoint, Scope};
 use crate::upstream::pool::{CheckoutError, ClusterPool};
 use crate::upstream::{Cluster, Endpoint};
 
@@ -21,7 +21,6 @@ pub struct HttpUpstream {
     pub stats: Scope<ClusterStat>,
     /// How its servers are spoken to.
     pub config: HttpClusterConfig,
-    codes: Codes<ClusterCode>,
     pub(super) pool: Rc<ClusterPool>,
     endpoints: Vec<Load>,
     /// Where the search for the least busy endpoint begins next: equals take turns.
@@ -44,12 +43,7 @@ pub(super) struct Busy {
 
 impl HttpUpstream {
     /// A cluster that an HTTP listener sends to. `pool` is this worker's part of its connections.
-    pub fn new(
-        target: &Target,
-        config: HttpClusterConfig,
-        pool: Rc<ClusterPool>,
-        shard: &Shard,
-    ) -> Self {
+    pub fn new(target: &Target, config: HttpClusterConfig, pool: Rc<ClusterPool>) -> Self {
         let load = |stats: &Scope<ClusterEndpoint>| Load {
             stats: stats.clone(),
             busy: Cell::new(0),
@@ -57,7 +51,6 @@ impl HttpUpstream {
         };
         Self {
             stats: target.stats.clone(),
-            codes: Codes::new(shard, &target.cluster.name),
             endpoints: target.endpoints.iter().map(load).collect(),
             cluster: Arc::clone(&target.cluster),
             config,
@@ -101,11 +94,6 @@ impl HttpUpstream {
             .inc(ClusterStat::UPSTREAM_RQ_PENDING_FAILURE_EJECT);
         self.stats.inc(ClusterStat::UPSTREAM_CX_NONE_HEALTHY);
         Err(last.unwrap_or_else(|| self.pool.retired(&self.cluster.name)))
-    }
-
-    /// A reply with this status came, or was given in the cluster's place.
-    pub fn code(&self, status: u16) {
-        self.codes.inc(status, ClusterCode::TOTAL);
     }
 
     /// The HTTP/2 connections to an endpoint.

@@ -23,11 +23,8 @@ use crate::protocols::http::HttpListener;
 use crate::protocols::http::decide::{Decision, Forward, LocalReply, decide};
 use crate::protocols::http::errors::Failure;
 use crate::protocols::http::route::RequestView as _;
-use crate::protocols::http::series::Place;
+use crate::protocols::http::series::{Place, cut_caller};
 use crate::stats::HttpOne;
-
-/// A caller's name beyond this is cut: longer ones would not be told apart in stats, but would take memory.
-const MAX_CALLER_BYTES: usize = 128;
 
 /// Protocols that are not changed to. HTTP/2 without TLS is spoken from the first byte or not at all (RFC 9113 section 3.1), and TLS
 /// does not begin in the middle of a connection.
@@ -251,7 +248,7 @@ fn belongs<'a>(listener: &HttpListener, view: View<'a>, decision: &Decision<'_>)
     Place {
         route,
         cluster,
-        caller: caller.get(..MAX_CALLER_BYTES).unwrap_or(caller),
+        caller: cut_caller(caller),
     }
 }
 

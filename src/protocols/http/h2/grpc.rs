@@ -19,11 +19,11 @@ const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const TIMEOUT_DIGITS: usize = 8;
 
 /// The status of a call that its client gave up.
-pub(super) const CANCELLED: u16 = 1;
+pub(crate) const CANCELLED: u16 = 1;
 /// The status of a call that ended without one, or with one that is no number.
-pub(super) const UNKNOWN: u16 = 2;
+pub(crate) const UNKNOWN: u16 = 2;
 /// The status of a call whose reply was cut off.
-pub(super) const UNAVAILABLE: u16 = 14;
+pub(crate) const UNAVAILABLE: u16 = 14;
 
 /// The gRPC calls of one listener on one worker.
 pub struct GrpcCalls {
@@ -44,7 +44,7 @@ pub(super) struct Method {
 }
 
 /// A call under way.
-pub(super) struct Call {
+pub(crate) struct Call {
     method: Rc<Method>,
     calls: Rc<GrpcCalls>,
 }
@@ -68,10 +68,14 @@ impl GrpcCalls {
 
     /// The call that a request begins, if it is one.
     pub(super) fn begin(self: &Rc<Self>, head: &request::Parts) -> Option<Call> {
-        if !is_grpc(&head.headers) {
-            return None;
+        match is_grpc(&head.headers) {
+            true => self.call(head.uri.path().as_bytes()),
+            false => None,
         }
-        let path = head.uri.path().as_bytes();
+    }
+
+    /// The call that this path names.
+    pub(crate) fn call(self: &Rc<Self>, path: &[u8]) -> Option<Call> {
         let recent = self.recent.borrow().clone();
         let method = match recent.filter(|recent| *recent.path == *path) {
             Some(recent) => recent,
@@ -101,7 +105,7 @@ impl GrpcCalls {
 
 impl Call {
     /// The call is over. `took` when its reply was passed on to the end.
-    pub(super) fn report(&self, status: u16, messages: (u64, u64), took: Option<Duration>) {
+    pub(crate) fn report(&self, status: u16, messages: (u64, u64), took: Option<Duration>) {
         let stats = &self.method.stats;
         stats.inc(HttpGrpc::TOTAL);
         stats.add(HttpGrpc::REQUEST_MESSAGES, messages.0);

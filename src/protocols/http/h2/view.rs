@@ -9,10 +9,8 @@ use crate::protocols::http::HttpListener;
 use crate::protocols::http::bridge::{self, Flaw};
 use crate::protocols::http::errors::Failure;
 use crate::protocols::http::route::RequestView;
+use crate::protocols::http::series::cut_caller;
 use crate::stats::HttpTwo;
-
-/// A caller's name beyond this is cut, as in HTTP/1.
-const MAX_CALLER_BYTES: usize = 128;
 
 /// A request's head, as routes look at it.
 pub(super) struct View<'a>(pub(super) &'a request::Parts);
@@ -41,8 +39,7 @@ impl RequestView for View<'_> {
 pub(super) fn caller<'a>(listener: &HttpListener, head: &'a request::Parts) -> &'a [u8] {
     let name = listener.config.caller_header.as_deref();
     let caller = name.and_then(|name| head.headers.get(name));
-    let caller = caller.map_or(&[][..], HeaderValue::as_bytes);
-    caller.get(..MAX_CALLER_BYTES).unwrap_or(caller)
+    cut_caller(caller.map_or(&[], HeaderValue::as_bytes))
 }
 
 /// Why the request is not passed on although it can be read.
