@@ -55,7 +55,25 @@ fn mongo_messages_in_random_pieces_come_through_both_ways() {
             Ok(())
         })
         .unwrap();
-    assert_eq!(proxy.stats().value("mongo.mongo.decoding_error"), 0);
+    proxy.stats().expect("mongo.mongo.decoding_error", 0);
+}
+
+/// A message whose length is 0x316 begins as TLS does.
+#[test]
+fn a_message_of_any_length_may_be_the_first() {
+    let proxy = Proxy::in_front_of("mongo", echo());
+    let ping = |size| op_msg(7, 0, &doc! {"ping": 1, "p": "x".repeat(size), "$db": "d"});
+    let messages: Vec<Vec<u8>> = (700..800).map(ping).collect();
+    assert!(
+        messages
+            .iter()
+            .any(|message| message.starts_with(&[0x16, 0x03]))
+    );
+    for message in messages {
+        let address = proxy.address("mongo");
+        assert_eq!(echoed(address, std::slice::from_ref(&message)), message);
+    }
+    proxy.stats().expect("mongo.mongo.decoding_error", 0);
 }
 
 #[test]

@@ -30,6 +30,15 @@ pub fn scratch() -> Scratch {
     Rc::new(RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()))
 }
 
+/// Why a client is not decoded that begins like that. Nobody would learn otherwise why nothing is counted.
+pub const TLS: &str = "tls";
+
+/// The first bytes are of TLS: a record of a handshake, version 3.1 to 3.4, that begins with a ClientHello (RFC 8446 sections 4 and 5.1).
+/// Less would not do: a MongoDB message of 790 bytes begins with 16 03 00 00.
+pub fn is_tls(first: &[u8]) -> bool {
+    matches!(first, [0x16, 0x03, 0x01..=0x04, _, _, 0x01, ..])
+}
+
 /// Looks at what passes. It can't change it, and can't stop it.
 pub trait Observer {
     /// Bytes came from the client, and are about to be written upstream.

@@ -13,17 +13,10 @@ use narrows_parsers::mongo::{ReplyDecoder, RequestDecoder, Step};
 use super::MongoListener;
 use super::pairs::Pairs;
 use crate::exchange::Outcome;
-use crate::protocols::relay::Observer;
+use crate::protocols::relay::{Observer, TLS, is_tls};
 
 /// Why such a client is no longer paired.
 const TOO_MANY_OUTSTANDING: &str = "too_many_outstanding";
-
-/// How a TLS client begins: a handshake record of version 3.x. As a message it would be one of 33 MB
-/// with an unknown opcode, and nobody would learn why nothing is counted.
-const TLS_HANDSHAKE: [u8; 2] = [0x16, 0x03];
-
-/// Why such a client is not decoded.
-const TLS: &str = "tls";
 
 /// Observes one client connection.
 pub struct Tap {
@@ -67,7 +60,7 @@ impl Tap {
 impl Observer for Tap {
     fn request_read(&mut self, bytes: &[u8]) {
         let base = self.requests_read;
-        if base == 0 && bytes.starts_with(&TLS_HANDSHAKE) {
+        if base == 0 && is_tls(bytes) {
             self.go_blind(TLS);
         }
         self.requests_read += bytes.len() as u64;

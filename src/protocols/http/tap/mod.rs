@@ -17,17 +17,11 @@ use narrows_parsers::http2::PREFACE;
 use super::HttpListener;
 use super::session::Open;
 use crate::exchange::CloseReason;
-use crate::protocols::relay::{Ended, Observer};
+use crate::protocols::relay::{Ended, Observer, TLS, is_tls};
 use crate::stats::{ClusterEndpoint, Http, Scope};
 use one::One;
 use passing::{UNEXPECTED_REPLY, Watch};
 use two::Two;
-
-/// How a TLS client begins: a handshake record of version 3.x. Nothing of it is HTTP, and what is wrong shows in the reason's name.
-const TLS_HANDSHAKE: [u8; 2] = [0x16, 0x03];
-
-/// Why such a client is not decoded.
-const TLS: &str = "tls";
 
 /// Observes one client connection.
 pub struct Tap {
@@ -126,7 +120,7 @@ impl Tap {
         let held = PREFACE.get(..seen).unwrap_or_default();
         let compared = awaited.len().min(bytes.len());
         let is_preface = bytes.get(..compared) == awaited.get(..compared);
-        if seen == 0 && bytes.starts_with(&TLS_HANDSHAKE) {
+        if seen == 0 && is_tls(bytes) {
             return Err(TLS);
         }
         if is_preface && compared < awaited.len() {
