@@ -1,10 +1,11 @@
 //! Connections to HTTP/2 servers: each serves many exchanges at once, so a worker needs few of them.
 //!
 //! A connection is a lease of the pool that every protocol uses ([`crate::upstream::pool`]), held for as long as it lives: what a cluster may have open is
-//! counted in one place. An exchange takes an [`H2Stream`] on the first connection to its endpoint that has room; when none has, one is opened,
+//! counted in one place. Since it never comes back between two exchanges, it looks itself whether its pool still wants it ([`Tenure`]). An exchange takes an [`H2Stream`] on the first connection to its endpoint that has room; when none has, one is opened,
 //! for all who wait. A server that says GOAWAY gets no new streams, and the connection ends with its last.
 
 use std::cell::{Cell, RefCell};
+use std::future::{Future as _, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
@@ -22,13 +23,13 @@ use tokio::sync::Notify;
 use super::pool::{Busy, HttpUpstream};
 use crate::stats::{Cluster as ClusterStat, ClusterEndpoint, Scope};
 use crate::upstream::Endpoint;
-use crate::upstream::pool::{CheckoutError, CloseReason, Lease, OpenError, OpenErrorKind};
+use crate::upstream::pool::{CheckoutError, CloseReason, Lease, OpenError, OpenErrorKind, Tenure};
 
 /// What a server may send of one reply before a client has taken it: the window RFC 9113 §6.9.2 begins with. A stream holds no more than
 /// this of a reply that its client reads slowly.
 const STREAM_WINDOW: u32 = 65_535;
 
-/// What a reply may hold of h2's own buffer on its way to the server.
+/// What a request may hold of h2's own buffer on its way to the server.
 const SEND_BUFFER: usize = 64 * 1024;
 
 /// Errors of the server that end one stream each, after which the connection is given up: h2's own bound (RUSTSEC-2024-0003).
@@ -36,6 +37,9 @@ const MAX_ERROR_RESETS: usize = 1024;
 
 /// A connection without streams that is told to end has this long to say so: Envoy's `drain_timeout` of an HTTP connection.
 const CLOSING: Duration = Duration::from_secs(5);
+
+/// How often a connection looks whether its pool still wants it.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The HTTP/2 connections of one worker to one endpoint.
 pub(super) struct H2Endpoint {
@@ -56,6 +60,7 @@ struct Connection {
     streams: Cell<usize>,
     max_streams: usize,
     last_used: Cell<Instant>,
+    tenure: Option<Tenure>,
     endpoint: Weak<H2Endpoint>,
     reason: Rc<Cell<CloseReason>>,
 }
@@ -73,7 +78,8 @@ impl HttpUpstream {
     /// A place on a connection that is open, at the endpoint that has the least to do.
     pub fn stream_at_hand(self: &Rc<Self>) -> Option<H2Stream> {
         let (place, _) = self.least_busy(&[])?;
-        let connection = self.h2(place)?.take()?;
+        let mut cx = Context::from_waker(Waker::noop());
+        let connection = self.take(self.h2(place)?, &mut cx)?;
         Some(H2Stream::new(connection, Busy::new(self, place)))
     }
 
@@ -136,8 +142,9 @@ impl HttpUpstream {
         let failures = h2.failures.get();
         let mut opened = false;
         loop {
-            let room = h2.room.notified();
-            if let Some(connection) = h2.take() {
+            let mut room = pin!(h2.room.notified());
+            let taken = poll_fn(|cx| Poll::Ready(self.take(h2, cx))).await;
+            if let Some(connection) = taken {
                 return Ok(connection);
             }
             if h2.failures.get() != failures
@@ -155,7 +162,23 @@ impl HttpUpstream {
                     Arc::clone(endpoint),
                 ));
             }
-            room.await;
+            let taken = poll_fn(|cx| match self.take(h2, cx) {
+                Some(connection) => Poll::Ready(Some(connection)),
+                None => room.as_mut().poll(cx).map(|()| None),
+            });
+            if let Some(connection) = taken.await {
+                // h2 wakes one of those who wait: there may be room for the next as well.
+                h2.room.notify_one();
+                return Ok(connection);
+            }
+        }
+    }
+
+    /// A connection with room. While the pool is paused there is none, and an opening waits in the pool until it is resumed.
+    fn take(&self, h2: &H2Endpoint, cx: &mut Context<'_>) -> Option<Rc<Connection>> {
+        match self.pool.shared().is_paused() {
+            true => None,
+            false => h2.take(cx),
         }
     }
 }
@@ -202,6 +225,7 @@ async fn connect(
         return Err(protocol_error(text));
     }
     let reason = Rc::new(Cell::new(CloseReason::UpstreamError));
+    let tenure = lease.tenure();
     let io = Leased {
         lease: Some(lease),
         reason: Rc::clone(&reason),
@@ -215,6 +239,7 @@ async fn connect(
         streams: Cell::new(0),
         max_streams: max_streams as usize,
         last_used: Cell::new(now),
+        tenure,
         endpoint: Rc::downgrade(h2),
         reason,
     };
@@ -248,11 +273,14 @@ async fn serve(
     let mut io = pin!(io);
     let ended = tokio::select! {
         ended = io.as_mut() => Some(ended),
-        () = connection.idle(idle_timeout) => {
-            connection.reason.set(CloseReason::IdleTimeout);
+        reason = connection.unwanted(idle_timeout) => {
+            connection.reason.set(reason);
             connection.retire();
             // Without streams and without anybody who could open one, h2 says GOAWAY and ends.
-            tokio::time::timeout(CLOSING, io.as_mut()).await.ok()
+            tokio::select! {
+                ended = io.as_mut() => Some(ended),
+                () = connection.unused_for(CLOSING) => None,
+            }
         }
     };
     if let Some(Err(error)) = ended {
@@ -278,26 +306,25 @@ impl H2Endpoint {
         })
     }
 
-    /// A connection with room, which is taken.
-    fn take(&self) -> Option<Rc<Connection>> {
+    /// A connection with room, which is taken. When there is none, whoever polls is woken when h2 has room; when a stream ends, `room` says so.
+    fn take(&self, cx: &mut Context<'_>) -> Option<Rc<Connection>> {
         let mut connections = self.connections.borrow_mut();
         // Those that a server has said GOAWAY on leave here; their streams go on.
-        connections.retain(|connection| connection.is_open());
+        connections.retain(|connection| connection.is_open(cx));
         let connection = connections
             .iter()
-            .find(|connection| connection.has_room())?;
+            .find(|connection| connection.has_room(cx))?;
         connection.streams.set(connection.streams.get() + 1);
         Some(Rc::clone(connection))
     }
 }
 
 impl Connection {
-    /// New streams may be begun on it.
-    fn is_open(&self) -> bool {
+    /// New streams may be begun on it, at some time.
+    fn is_open(&self, cx: &mut Context<'_>) -> bool {
         let mut requests = self.requests.borrow_mut();
-        let mut cx = Context::from_waker(Waker::noop());
         let failed = match requests.as_mut() {
-            Some(requests) => matches!(requests.poll_ready(&mut cx), Poll::Ready(Err(_))),
+            Some(requests) => matches!(requests.poll_ready(cx), Poll::Ready(Err(_))),
             None => return false,
         };
         if failed {
@@ -306,11 +333,18 @@ impl Connection {
         !failed
     }
 
-    fn has_room(&self) -> bool {
-        let requests = self.requests.borrow();
-        let allowed = requests.as_ref();
-        let allowed = allowed.map_or(0, SendRequest::current_max_send_streams);
-        self.streams.get() < self.max_streams.min(allowed)
+    /// A stream may be begun on it now.
+    fn has_room(&self, cx: &mut Context<'_>) -> bool {
+        let mut requests = self.requests.borrow_mut();
+        let Some(requests) = requests.as_mut() else {
+            return false;
+        };
+        let allowed = requests.current_max_send_streams();
+        if self.streams.get() >= self.max_streams.min(allowed) {
+            return false;
+        }
+        // h2 counts a stream that was given up until its RST_STREAM is written, which the connection does next.
+        matches!(requests.poll_ready(cx), Poll::Ready(Ok(())))
     }
 
     /// It takes no more streams.
@@ -324,22 +358,30 @@ impl Connection {
         }
     }
 
-    /// Ready when it has had no stream for the whole timeout. The timer is set anew once a timeout, not once an exchange.
-    async fn idle(&self, timeout: Option<Duration>) {
-        let Some(timeout) = timeout else {
-            return std::future::pending().await;
-        };
+    /// Ready when it is to take no more streams, with the reason.
+    async fn unwanted(&self, idle_timeout: Option<Duration>) -> CloseReason {
+        let look = idle_timeout.map_or(LOOK, |timeout| timeout.min(LOOK));
         loop {
-            let since = match self.streams.get() {
-                0 => self.last_used.get(),
-                _ => Instant::now(),
-            };
-            let until = since + timeout;
-            if self.streams.get() == 0 && until <= Instant::now() {
-                return;
+            tokio::time::sleep(look).await;
+            let tenure = self.tenure.as_ref();
+            if let Some(reason) = tenure.and_then(|tenure| tenure.ended(Instant::now())) {
+                return reason;
             }
-            tokio::time::sleep_until(until.into()).await;
+            if idle_timeout.is_some_and(|timeout| self.was_unused_for(timeout)) {
+                return CloseReason::IdleTimeout;
+            }
         }
+    }
+
+    /// Ready when it has had no stream for so long.
+    async fn unused_for(&self, time: Duration) {
+        while !self.was_unused_for(time) {
+            tokio::time::sleep(time).await;
+        }
+    }
+
+    fn was_unused_for(&self, time: Duration) -> bool {
+        self.streams.get() == 0 && self.last_used.get().elapsed() >= time
     }
 }
 

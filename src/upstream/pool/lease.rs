@@ -4,10 +4,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::ClusterPool;
 use super::connection::Connection;
+use super::keys::KeyState;
 use super::reason::CloseReason;
 use super::stats::Ended;
+use super::{ClusterPool, SharedPool};
 use crate::config::MongoCompressor;
 use crate::stream::Stream;
 use crate::upstream::Endpoint;
@@ -96,6 +97,17 @@ impl Lease {
         self.loan.sent == 0
     }
 
+    /// How long the connection may be kept; `None` when its pool is gone.
+    pub fn tenure(&self) -> Option<Tenure> {
+        let facts = &self.connection.facts;
+        Some(Tenure {
+            shared: Arc::clone(self.loan.pool.as_ref()?.shared()),
+            key: Arc::clone(&facts.key),
+            generation: facts.generation,
+            expires: facts.expires,
+        })
+    }
+
     /// Counts bytes that moved on it: from the server, and to it.
     pub fn moved(&mut self, received: u64, sent: u64) {
         self.loan.received = self.loan.received.saturating_add(received);
@@ -127,6 +139,27 @@ impl Lease {
         connection.facts.received = loan.received;
         connection.facts.sent = loan.sent;
         Some((loan.pool.take()?, connection))
+    }
+}
+
+/// How long a connection may be kept by somebody who does not give it back between two uses.
+pub struct Tenure {
+    shared: Arc<SharedPool>,
+    key: Arc<KeyState>,
+    generation: u64,
+    expires: Option<Instant>,
+}
+
+impl Tenure {
+    /// Why the connection is to serve nobody any more who does not use it already.
+    pub fn ended(&self, now: Instant) -> Option<CloseReason> {
+        if self.shared.is_paused() {
+            return Some(CloseReason::Drained);
+        }
+        if self.expires.is_some_and(|expires| now >= expires) {
+            return Some(CloseReason::MaxLifetime);
+        }
+        self.key.retired(self.generation)
     }
 }
 

@@ -84,7 +84,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use cluster_pool::ClusterPool;
-pub use lease::Lease;
+pub use lease::{Lease, Tenure};
 pub use long_waits::LongWaitPermit;
 pub use opening::{OpenError, OpenErrorKind, Opened, Opener, Opening};
 pub use reason::{CloseReason, OpenReason};
