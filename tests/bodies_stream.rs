@@ -36,6 +36,27 @@ fn a_gigabyte_down_in_http2_costs_no_memory() {
     download(&server, Version::Http2, &["--http2-prior-knowledge"]);
 }
 
+/// From one version into the other, both ways.
+#[test]
+fn a_gigabyte_down_over_a_bridge_costs_no_memory() {
+    let server = WebServer::nghttpd();
+    download(&server, Version::Http2, &["--http1.1"]);
+    let server = WebServer::nginx();
+    download(&server, Version::Http1, &["--http2-prior-knowledge"]);
+}
+
+#[test]
+fn a_gigabyte_up_over_a_bridge_costs_no_memory() {
+    let server = WebServer::nghttpd();
+    std::fs::write(server.files().join("up"), b"").unwrap();
+    let proxy = one_worker(server.address(), Version::Http2);
+    upload(&proxy, &["--http1.1"], "POST");
+    let (server, received) = counting();
+    let proxy = one_worker(server, Version::Http1);
+    upload(&proxy, &["--http2-prior-knowledge"], "PUT");
+    assert!(received.load(Ordering::Relaxed) >= GIGABYTE);
+}
+
 fn download(server: &WebServer, upstream: Version, arguments: &[&str]) {
     large_file(&server.files().join("large"));
     let proxy = one_worker(server.address(), upstream);

@@ -144,6 +144,38 @@ fn a_call_in_http1_reaches_a_grpc_server_and_brings_its_trailers_back() {
     }
 }
 
+/// The other way round: a call in HTTP/2 to a server that speaks HTTP/1.1, whose trailers say how it ended.
+#[test]
+fn a_call_reaches_a_server_of_http1_and_brings_its_trailers_back() {
+    let server = Origin::start(Http1);
+    let proxy = Proxy::start(&config_to(&server.address().to_string()).replace("http2", "http1"));
+    let mut caller = Caller::start();
+    let order = json!({
+        "data": "\0\0\0\0\x05hello", "length": false,
+        "fields": [["content-type", "application/grpc"], ["te", "trailers"]],
+    });
+    // The origin does what the path asks for: five bytes, and a status of 0 behind them.
+    let answer = caller.ask(Http2, proxy.address("edge"), "POST /trailers/5", order);
+    answer.expect(200);
+    assert_eq!(answer.length(), 5);
+    assert_eq!(answer.trailer("grpc-status").as_deref(), Some("0"));
+    let report = server.report();
+    assert_eq!(report.field("te").as_deref(), Some("trailers"));
+    assert_eq!(
+        report.field("content-type").as_deref(),
+        Some("application/grpc")
+    );
+    assert_eq!(report.length(), 10);
+    support::eventually("the call is over", || {
+        (proxy.stats().value("http.edge.downstream_rq_active") == 0).then_some(())
+    });
+    proxy
+        .stats()
+        .expect("http.edge.grpc.trailers.5.success", 1)
+        .expect("http.edge.grpc.trailers.5.request_messages", 1)
+        .expect("http.edge.grpc.trailers.5.status.0.total", 1);
+}
+
 /// What a proxy itself has to say about a call, it says as a gRPC client reads it: RFC-less, but the
 /// mapping of the gRPC project's http-grpc-status-mapping.md.
 #[test]

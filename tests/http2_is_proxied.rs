@@ -129,6 +129,145 @@ fn a_server_that_says_goaway_is_left_in_order() {
     });
 }
 
+/// A server that looked at nothing may be asked again only while nothing of the body was taken from the client: what was is gone.
+#[test]
+fn a_body_that_was_begun_is_not_sent_in_part() {
+    run(async {
+        let seen = Arc::new(Seen::default());
+        let counted = Arc::clone(&seen);
+        let server = background(move |listener| async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let counted = Arc::clone(&counted);
+                tokio::spawn(async move {
+                    // There is no room for any of the body.
+                    let mut builder = server::Builder::new();
+                    let handshake = builder.initial_window_size(0).handshake(stream);
+                    let mut connection: server::Connection<_, Bytes> = handshake.await.unwrap();
+                    while let Some(Ok((_, mut respond))) = connection.accept().await {
+                        counted.requests.fetch_add(1, Ordering::SeqCst);
+                        let counted = Arc::clone(&counted);
+                        tokio::spawn(async move {
+                            wait_for(|| counted.may_refuse.load(Ordering::SeqCst) == 1).await;
+                            respond.send_reset(Reason::REFUSED_STREAM);
+                        });
+                    }
+                });
+            }
+        });
+        let proxy = start("http2", server, "");
+        let (requests, _driver) = connect(proxy.address("edge")).await;
+        let mut ready = requests.ready().await.unwrap();
+        let request = Request::post("http://web/").body(()).unwrap();
+        let (reply, mut upload) = ready.send_request(request, false).unwrap();
+        upload
+            .send_data(Bytes::from_static(b"first"), false)
+            .unwrap();
+        wait_for(|| seen.requests.load(Ordering::SeqCst) == 1).await;
+        // What the proxy has read it has taken.
+        wait_for(|| {
+            let stats = proxy.stats();
+            stats.value("cluster.web.upstream_rq_active") == 1
+        })
+        .await;
+        seen.may_refuse.store(1, Ordering::SeqCst);
+        assert_eq!(reply.await.unwrap().status(), 503);
+        assert_eq!(seen.requests.load(Ordering::SeqCst), 1);
+        proxy.stats().expect("cluster.web.upstream_rq_retry", 0);
+    });
+}
+
+/// A cluster in maintenance: what is under way ends, the connection with it, and nobody begins anything on it.
+#[test]
+fn a_drained_cluster_gets_no_request_over_a_connection_that_is_open() {
+    run(async {
+        let seen = Arc::new(Seen::default());
+        let server = serve(Arc::clone(&seen), |_, _, respond| async move {
+            reply(respond, Bytes::from_static(b"ok"));
+        });
+        let proxy = start("http2", server, "");
+        let (requests, _driver) = connect(proxy.address("edge")).await;
+        assert_eq!(get(requests.clone(), "/1".into()).await.1, 200);
+        assert_eq!(proxy.ask("POST", "/clusters/web/drain").0, 200);
+        let waits = tokio::spawn(get(requests, "/2".into()));
+        let closed = "cluster.web.pool.closed.drained.total";
+        wait_for(|| {
+            let stats = proxy.stats();
+            stats.value(closed) == 1 && stats.value("cluster.web.pool.waiting") == 1
+        })
+        .await;
+        assert_eq!(seen.requests.load(Ordering::SeqCst), 1);
+        assert_eq!(proxy.ask("POST", "/clusters/web/resume").0, 200);
+        assert_eq!(waits.await.unwrap().1, 200);
+        assert_eq!(seen.connections.load(Ordering::SeqCst), 2);
+    });
+}
+
+#[test]
+fn a_connection_that_is_never_idle_is_renewed_when_it_is_old() {
+    run(async {
+        let seen = Arc::new(Seen::default());
+        let server = serve(Arc::clone(&seen), |_, _, respond| async move {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            reply(respond, Bytes::from_static(b"ok"));
+        });
+        let proxy = Proxy::start(&format!(
+            "listeners:\n- {{ name: edge, listen: 127.0.0.1:0, protocol: http, cluster: web }}\n\
+            clusters:\n- {{ name: web, endpoints: [\"{server}\"], http: {{ version: http2 }}, pool: {{ max_lifetime: 1s }} }}\n"
+        ));
+        let (requests, _driver) = connect(proxy.address("edge")).await;
+        let begun = std::time::Instant::now();
+        while seen.connections.load(Ordering::SeqCst) < 3 {
+            assert!(begun.elapsed() < PATIENCE);
+            let two = [0, 1].map(|n| tokio::spawn(get(requests.clone(), format!("/{n}"))));
+            for task in two {
+                assert_eq!(task.await.unwrap().1, 200);
+            }
+        }
+        proxy.stats().expect("http.edge.downstream_rq_error", 0);
+        wait_for(|| {
+            proxy
+                .stats()
+                .value("cluster.web.pool.closed.max_lifetime.total")
+                > 0
+        })
+        .await;
+    });
+}
+
+/// The route's time is the client's: waiting for a connection is a part of it.
+#[test]
+fn a_request_that_waits_for_a_connection_is_504_when_its_time_is_over() {
+    for version in ["http1", "http2"] {
+        run(async {
+            let server = match version {
+                "http1" => support::peer::silent(),
+                _ => serve(Arc::default(), |_, _, respond| async move {
+                    tokio::time::sleep(PATIENCE).await;
+                    drop(respond);
+                }),
+            };
+            let proxy = Proxy::start(&format!(
+                "listeners:\n- name: edge\n  listen: 127.0.0.1:0\n  protocol: http\n  http:\n    virtual_hosts:\n    - name: all\n      domains: [\"*\"]\n      routes:\n      \
+                - {{ name: patient, path: /patient, cluster: web, timeout: 0s }}\n      \
+                - {{ name: quick, prefix: /, cluster: web, timeout: 300ms }}\n\
+                clusters:\n- {{ name: web, endpoints: [\"{server}\"], http: {{ version: {version}, max_streams: 1 }}, \
+                pool: {{ max_connections: 1, wait_timeout: 60s }} }}\n"
+            ));
+            let (requests, _driver) = connect(proxy.address("edge")).await;
+            let _patient = tokio::spawn(get(requests.clone(), "/patient".into()));
+            wait_for(|| proxy.stats().value("cluster.web.upstream_rq_total") == 1).await;
+            let begun = std::time::Instant::now();
+            assert_eq!(get(requests, "/quick".into()).await.1, 504, "{version}");
+            assert!(begun.elapsed() < Duration::from_secs(10));
+            proxy
+                .stats()
+                .expect("cluster.web.upstream_rq_cancelled", 0)
+                .expect("http.edge.flag.UT.total", 1);
+        });
+    }
+}
+
 #[test]
 fn a_drain_says_goaway_and_lets_streams_end() {
     run(async {
@@ -432,6 +571,8 @@ fn h2load_is_answered_by_servers_of_both_versions() {
 struct Seen {
     connections: AtomicUsize,
     requests: AtomicUsize,
+    /// 1 once the server is to refuse what it has.
+    may_refuse: AtomicUsize,
 }
 
 /// A proxy with one listener, `edge`, in front of a cluster `web`.

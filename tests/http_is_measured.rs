@@ -156,6 +156,34 @@ fn the_first_byte_and_the_last_have_a_time_each() {
     }
 }
 
+/// An interim reply is no first byte of the reply.
+#[test]
+fn what_comes_before_the_reply_does_not_begin_it() {
+    for tap in [false, true] {
+        let server = scripted(|mut stream| {
+            let mut buffer = [0; 4096];
+            while let Ok(1..) = stream.read(&mut buffer) {
+                stream
+                    .write_all(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+                    .unwrap();
+                std::thread::sleep(std::time::Duration::from_millis(300));
+                stream.write_all(b"HTTP/1.1 204 No\r\n\r\n").unwrap();
+            }
+        });
+        let proxy = match tap {
+            true => Proxy::tap_of("http", server),
+            false => Proxy::in_front_of("http", server),
+        };
+        let mut client = connect(proxy.address("http"));
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .unwrap();
+        let stats = when_done_of(&proxy, "http", 1);
+        let first = stats.histogram("http.http.first_byte_ms").at(0.0);
+        assert!((290.0..5_000.0).contains(&first), "tap {tap}: {first}");
+    }
+}
+
 /// Sizes to the byte, of a client that knows what it sends.
 #[test]
 fn bytes_are_counted_to_the_byte() {

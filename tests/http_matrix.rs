@@ -79,6 +79,60 @@ fn bodies_pass_both_ways_at_the_same_time() {
     }
 }
 
+/// What belongs to a connection ends with it; what is meant for the one who answers, or vouches for the client, can't be taken away so.
+#[test]
+fn connection_takes_nothing_away_that_is_meant_for_the_server() {
+    let mut world = World::new();
+    for server in [Http1, Http2] {
+        let fields = json!([
+            [
+                "connection",
+                "authorization, cookie, x-forwarded-for, x-forwarded-proto, x-other"
+            ],
+            ["authorization", "secret"],
+            ["cookie", "a=b"],
+            ["x-forwarded-for", "10.0.0.1"],
+            ["x-other", "gone"]
+        ]);
+        let (answer, report) = world.ask(Http1, server, "GET /bytes/1", json!({"fields": fields}));
+        answer.expect(200);
+        assert_eq!(
+            report.field("authorization").as_deref(),
+            Some("secret"),
+            "{server:?}"
+        );
+        assert_eq!(report.field("cookie").as_deref(), Some("a=b"));
+        assert_eq!(
+            report.field("x-forwarded-for").as_deref(),
+            Some("10.0.0.1, 127.0.0.1")
+        );
+        assert_eq!(report.field("x-forwarded-proto").as_deref(), Some("http"));
+        assert_eq!(report.field("x-other"), None);
+    }
+}
+
+/// Trailers that frame, route or vouch for somebody stay behind, whoever speaks what.
+#[test]
+fn trailers_that_must_not_be_any_are_left_out() {
+    let mut world = World::new();
+    for (client, server) in PAIRS {
+        let order = json!({
+            "fields": [["te", "trailers"]], "body": 3, "length": false,
+            "trailers": [["x-sum", "1"], ["x-forwarded-for", "10.0.0.1"], ["forwarded", "for=x"], ["authorization", "y"]],
+        });
+        let (answer, report) = world.ask(client, server, "POST /echo", order);
+        answer.expect(200);
+        assert_eq!(
+            report.trailer("x-sum").as_deref(),
+            Some("1"),
+            "{client:?} {server:?}"
+        );
+        for name in ["x-forwarded-for", "forwarded", "authorization"] {
+            assert_eq!(report.trailer(name), None, "{client:?} {server:?}");
+        }
+    }
+}
+
 #[test]
 fn trailers_pass_both_ways() {
     let mut world = World::new();

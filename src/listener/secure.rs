@@ -37,31 +37,30 @@ async fn handshake(
     context: &ListenerContext,
 ) -> Option<Stream> {
     let listener = &context.policy.listener.name;
-    // A system call, for nothing but the log.
-    let peer = || client.peer_addr().ok();
-    let peer = tracing::enabled!(tracing::Level::DEBUG)
-        .then(peer)
-        .flatten();
+    let peer = client.peer_addr().ok().map(|peer| peer.to_string());
+    let peer = peer.as_deref();
     match tls.accept(client, &context.shared.tls_tally).await {
         Ok(stream) => {
             tracing::debug!(
                 %listener,
-                ?peer,
+                peer,
                 version = stream.tls_version(),
                 server_name = stream.server_name(),
                 alpn = stream.alpn().map(String::from_utf8_lossy).as_deref(),
-                client = stream.client_identity(),
                 "TLS handshake"
             );
+            if let Some(client) = stream.client_identity() {
+                tracing::info!(%listener, peer, client, "a client has shown its certificate");
+            }
             Some(stream)
         }
         Err(failure) if is_about_the_client(&failure) => {
-            tracing::warn!(%listener, ?peer, reason = failure.reason.label(), %failure, "a client was turned away in its TLS handshake");
+            tracing::warn!(%listener, peer, reason = failure.reason.label(), %failure, "a client was turned away in its TLS handshake");
             None
         }
         // Scanners, health checks, plain text at the wrong port: noise, of which the stats tell enough.
         Err(failure) => {
-            tracing::debug!(%listener, ?peer, reason = failure.reason.label(), %failure, "TLS handshake failed");
+            tracing::debug!(%listener, peer, reason = failure.reason.label(), %failure, "TLS handshake failed");
             None
         }
     }

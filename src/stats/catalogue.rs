@@ -237,11 +237,10 @@ scopes! {
         Counter UPSTREAM_CX_HTTP1_TOTAL "upstream_cx_http1_total" Count "HTTP/1 connections made";
         Counter UPSTREAM_CX_HTTP2_TOTAL "upstream_cx_http2_total" Count "HTTP/2 connections made";
         Counter UPSTREAM_CX_PROTOCOL_ERROR "upstream_cx_protocol_error" Count "Upstream connections closed because what came was no HTTP";
-        Counter UPSTREAM_CX_OVERFLOW "upstream_cx_overflow" Count "Requests that found every connection the pool may have in use";
         Counter UPSTREAM_RQ_TOTAL "upstream_rq_total" Count "Requests sent";
         Gauge UPSTREAM_RQ_ACTIVE "upstream_rq_active" Count "HTTP requests under way";
         Counter UPSTREAM_RQ_COMPLETED "upstream_rq_completed" Count "Requests whose reply came whole; of MongoDB, without an error in it";
-        Counter UPSTREAM_RQ_1XX "upstream_rq_1xx" Count "HTTP replies that were not the last: 100 Continue, 103 Early Hints";
+        Counter UPSTREAM_RQ_1XX "upstream_rq_1xx" Count "HTTP replies that ended with a status below 200: connections that became a tunnel";
         Counter UPSTREAM_RQ_2XX "upstream_rq_2xx" Count "HTTP replies with a status from 200 to 299";
         Counter UPSTREAM_RQ_3XX "upstream_rq_3xx" Count "HTTP replies with a status from 300 to 399";
         Counter UPSTREAM_RQ_4XX "upstream_rq_4xx" Count "HTTP replies with a status from 400 to 499";
@@ -576,7 +575,10 @@ scopes! {
         Counter INBOUND_SETTINGS_FLOOD "inbound_settings_flood" Count "Connections ended because of too many SETTINGS frames";
         Counter INBOUND_UNKNOWN_FRAMES_FLOOD "inbound_unknown_frames_flood" Count "Connections ended because of too many frames of a kind that means nothing";
         Counter INBOUND_WINDOW_UPDATE_FRAMES_FLOOD "inbound_window_update_frames_flood" Count "Connections ended because of too many WINDOW_UPDATE frames for what was sent";
+        Counter HEADER_OVERFLOW "header_overflow" Count "Requests whose headers were larger than max_head, answered with 431";
+        Counter STREAMS_REFUSED "streams_refused" Count "Streams reset before they were requests: malformed, or beyond max_streams";
         Counter DROPPED_HEADERS_WITH_UNDERSCORES "dropped_headers_with_underscores" Count "Headers left out because of an underscore in their name";
+        Counter REQUESTS_REJECTED_WITH_UNDERSCORES_IN_HEADERS "requests_rejected_with_underscores_in_headers" Count "Requests refused because of an underscore in a header's name";
     }
     /// One gRPC method of an HTTP listener.
     HttpGrpc "http.{listener}.grpc.{service}.{method}" caps (1, GrpcMethods) (2, GrpcMethods) {

@@ -1,7 +1,7 @@
 //! From HTTP/2 to HTTP/1.1: fields that were bytes in a frame become lines of a head, and whatever could end such a
 //! line, or say another length than the stream's, must be stopped on the way (RFC 9113 sections 8.2 and 8.3).
 
-use crate::arena::Arena;
+use crate::arena::{Arena, refused};
 use crate::support::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, End, Frames, HEADERS, PROTOCOL_ERROR, block,
     request_fields,
@@ -315,15 +315,27 @@ fn frames_out_of_their_order_end_the_connection() {
 
 #[track_caller]
 fn expect_refused(arena: &mut Arena, what: &str, fields: &[(Vec<u8>, Vec<u8>)]) {
+    let before = refusals(arena);
     let mut client = Frames::connect(arena.address());
     client
         .send(HEADERS, END_HEADERS | END_STREAM, 1, &block(fields))
         .unwrap();
     let end = client.end_of(1);
     assert!(end.is_refusal(), "{what}: {end:?}");
+    crate::support::eventually("it is counted", || {
+        (refusals(arena) == before + 1).then_some(())
+    });
     assert_eq!(arena.arrived(), [], "{what} reached the server");
     arena.bystander_is_served();
     arena.recorder.clear();
+}
+
+/// Requests that were refused, by the proxy or by h2.
+fn refusals(arena: &Arena) -> i64 {
+    let stats = arena.proxy.stats();
+    refused(&stats)
+        + stats.value("http.edge.http2.streams_refused")
+        + stats.value("http.edge.http2.rx_messaging_error")
 }
 
 fn owned(fields: &[(&str, &str)]) -> Vec<(Vec<u8>, Vec<u8>)> {

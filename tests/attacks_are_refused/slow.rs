@@ -5,7 +5,11 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::arena::{Arena, read_to_end, status};
+use crate::support::frames::{
+    END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, Frames, HEADERS, block, frame, request_fields,
+};
 use crate::support::peer::connect;
+use crate::support::proxy::Proxy;
 
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long it may take beyond the timeout: its clock ticks four times a second, and the machine is busy.
@@ -36,8 +40,52 @@ fn a_preface_that_never_ends_is_given_up() {
     let said = read_to_end(&mut stream);
     assert!(matches!(status(&said), 408 | 0), "{said:?}");
     expect_in_time(begun.elapsed());
+    arena.expect_counted("http.edge.downstream_rq_header_timeout", 0);
     assert_eq!(arena.arrived(), []);
     arena.bystander_is_served();
+}
+
+/// Frames of a list of fields that never ends, slowly; and one whose payload stops.
+#[test]
+fn a_list_of_fields_that_comes_slowly_is_given_up() {
+    let begun_list = block(&request_fields("GET", "/x"));
+    let mut cut_frame = frame(HEADERS, END_HEADERS | END_STREAM, 1, &begun_list);
+    cut_frame.truncate(cut_frame.len() - 3);
+    for bytes in [frame(HEADERS, END_STREAM, 1, &begun_list), cut_frame] {
+        let mut arena = Arena::with("header_timeout: 1s");
+        let mut client = Frames::connect(arena.address());
+        client.stream.write_all(&bytes).unwrap();
+        let begun = Instant::now();
+        let code = client.drain();
+        expect_in_time(begun.elapsed());
+        assert_eq!(code, Some(ENHANCE_YOUR_CALM));
+        arena.expect_counted("http.edge.downstream_rq_header_timeout", 0);
+        assert_eq!(arena.arrived(), []);
+        arena.bystander_is_served();
+    }
+}
+
+/// A connection on which nothing was ever said is idle, and not late.
+#[test]
+fn a_client_that_says_nothing_has_the_time_of_an_idle_connection() {
+    let proxy = Proxy::start(
+        "listeners:\n\
+         - { name: edge, listen: 127.0.0.1:0, protocol: http, cluster: shop, idle_timeout: 2s, http: { header_timeout: 500ms } }\n\
+         clusters:\n\
+         - { name: shop, endpoints: [\"127.0.0.1:9\"] }\n",
+    );
+    let mut stream = connect(proxy.address("edge"));
+    let begun = Instant::now();
+    assert_eq!(read_to_end(&mut stream), "");
+    assert!(
+        begun.elapsed() > Duration::from_millis(1500),
+        "{:?}",
+        begun.elapsed()
+    );
+    proxy
+        .stats()
+        .expect("http.edge.downstream_cx_idle_timeout", 1)
+        .expect("http.edge.downstream_rq_header_timeout", 0);
 }
 
 /// After a `header_timeout` of a second.

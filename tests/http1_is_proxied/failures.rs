@@ -2,10 +2,12 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use crate::peers::{
     OK, Server, ask, client, field, proxy, proxy_with, read_exactly, read_head, read_to_end,
 };
+use crate::support::proxy::Proxy;
 use crate::support::{eventually, free_port};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -126,6 +128,63 @@ fn a_queue_that_is_full_is_503() {
     eventually("who leaves waits no more", || {
         (proxy.stats().value("cluster.shop.upstream_rq_cancelled") == 1).then_some(())
     });
+}
+
+/// The route's time is the client's: waiting for a connection is a part of it.
+#[test]
+fn a_request_that_waits_for_a_connection_is_504_when_its_time_is_over() {
+    let server = Server::scripted(|stream, _| {
+        read_to_end(stream);
+        false
+    });
+    let proxy = Proxy::start(&format!(
+        "workers: 1\n\
+         listeners:\n- name: edge\n  listen: 127.0.0.1:0\n  protocol: http\n  http:\n    virtual_hosts:\n    - name: all\n      domains: [\"*\"]\n      routes:\n      \
+         - {{ name: patient, path: /patient, cluster: shop, timeout: 0s }}\n      \
+         - {{ name: quick, prefix: /, cluster: shop, timeout: 300ms }}\n\
+         clusters:\n- {{ name: shop, endpoints: [\"{}\"], pool: {{ max_connections: 1, wait_timeout: 60s }} }}\n",
+        server.address
+    ));
+    let mut patient = client(&proxy);
+    write!(patient, "GET /patient HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    server.head();
+    let mut quick = client(&proxy);
+    let begun = Instant::now();
+    quick.write_all(GET.as_bytes()).unwrap();
+    let head = read_head(&mut quick).unwrap();
+    assert!(head.starts_with("HTTP/1.1 504 "), "{head}");
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    let stats = proxy.stats();
+    stats
+        .expect("http.edge.flag.UT.total", 1)
+        .expect("cluster.shop.upstream_rq_cancelled", 0)
+        .expect("cluster.shop.pool.waiting", 0);
+}
+
+/// Who sends what is no body is refused, and the server that waited for it has done nothing wrong.
+#[test]
+fn a_fault_of_the_client_is_not_counted_against_the_server() {
+    let server = Server::scripted(|stream, _| {
+        read_to_end(stream);
+        false
+    });
+    let proxy = proxy(&[server.address]);
+    let mut stream = client(&proxy);
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    server.head();
+    stream.write_all(b"zz\r\n").unwrap();
+    let head = read_head(&mut stream).unwrap();
+    assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
+    let stats = proxy.stats();
+    let endpoint = format!("cluster.shop.endpoint.{}", server.address).replace(['.', ':'], "_");
+    let errors = stats.values.iter().filter(|(name, _)| {
+        name.replace(['.', ':'], "_").starts_with(&endpoint) && name.ends_with(".rq_error")
+    });
+    assert_eq!(errors.map(|(_, value)| value).sum::<i64>(), 0);
+    stats
+        .expect("http.edge.downstream_rq_4xx", 1)
+        .expect("cluster.shop.upstream_rq_4xx", 0);
 }
 
 #[test]

@@ -34,3 +34,4 @@ pub use line::Version;
 pub use list::list_members;
 pub use names::Known;
 pub use target::TargetForm;
+pub use trailers::may_trail;

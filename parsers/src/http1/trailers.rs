@@ -1,5 +1,7 @@
 //! Which fields may stand in a trailer section.
 
+use super::names::Known;
+
 /// Names, beside the known ones, that mean something else, or something dangerous, when they come behind the body: framing, routing, authentication, what the
 /// body is, and what a proxy in front has said of the client (RFC 9110 section 6.5.1).
 const FORBIDDEN: [&[u8]; 23] = [
@@ -27,6 +29,11 @@ const FORBIDDEN: [&[u8]; 23] = [
     b"x-forwarded-host",
     b"x-real-ip",
 ];
+
+/// A field of that name may be merged into the message when it comes behind the body.
+pub fn may_trail(name: &[u8]) -> bool {
+    Known::of(name) == Known::Other && may_be_trailer(name)
+}
 
 /// A field of that name, which is no known one, may be merged into the message.
 pub(super) fn may_be_trailer(name: &[u8]) -> bool {

@@ -25,6 +25,11 @@ impl FrameScanner {
         Self::default()
     }
 
+    /// The payload of the last frame has not come whole.
+    pub fn is_within_payload(&self) -> bool {
+        self.skip > 0
+    }
+
     /// The next head that ends within the bytes, which are taken up to there; `None` when all of them are taken.
     #[inline]
     pub fn next(&mut self, bytes: &mut &[u8]) -> Option<FrameHead> {

@@ -44,11 +44,11 @@ pub(crate) struct HttpFile {
     #[serde(default)]
     #[schemars(extend("default" = false))]
     pub(crate) allow_connect: Field<bool>,
-    /// Most bytes of the head of a request or reply, from `1KiB` to `60KiB`. A larger request gets status 431.
+    /// Most bytes of the head of a request, from `1KiB` to `60KiB`. A larger request gets status 431.
     #[serde(default)]
     #[schemars(regex(pattern = SIZE), extend("default" = size_text(defaults::HTTP_HEAD_MAX)))]
     pub(crate) max_head: Field<String>,
-    /// Most headers of a request or reply. A request with more gets status 431.
+    /// Most headers of a request. One with more gets status 431.
     #[serde(default)]
     #[schemars(range(min = 1, max = defaults::HTTP_HEADERS_MAX), extend("default" = defaults::HTTP_MAX_HEADERS))]
     pub(crate) max_headers: Field<u64>,
@@ -84,8 +84,7 @@ pub(crate) struct HttpFile {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Forwarded")]
 pub(crate) struct ForwardedFile {
-    /// How many proxies in front of this one are believed: the client's address is the one that the outermost of them
-    /// has put into `x-forwarded-for`.
+    /// How many proxies are in front of this one. With at least one, what they say in `x-forwarded-proto` can be kept.
     #[serde(default)]
     #[schemars(range(max = defaults::HTTP_TRUSTED_HOPS_MAX), extend("default" = 0))]
     pub(crate) trusted_hops: Field<u64>,

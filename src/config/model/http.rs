@@ -79,8 +79,7 @@ pub struct HttpVersions {
 /// What upstreams are told of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForwardedConfig {
-    /// How many proxies in front of this one are believed. The client's address is the one that the outermost of them
-    /// has put into `x-forwarded-for`; with 0 it is the peer's.
+    /// How many proxies are in front of this one; with 0 nobody is believed.
     pub trusted_hops: usize,
     /// Whether the peer's address is appended to `x-forwarded-for`.
     pub append: bool,

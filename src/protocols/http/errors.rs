@@ -10,7 +10,7 @@ use crate::upstream::pool::{CheckoutError, OpenErrorKind};
 pub enum Failure {
     /// The request is no HTTP, or none that every reader takes alike.
     Malformed(Malformed),
-    /// The request came over HTTP/2 and would mean something else in HTTP/1: this label says what.
+    /// The request would mean something else, or nothing, in the version of HTTP that the server speaks: this label says what.
     Unsafe(&'static str),
     /// A header with an underscore in its name, where the listener refuses them.
     Underscore,
@@ -48,6 +48,8 @@ pub enum Failure {
     RouteTimeout,
     /// Nothing of the reply came for the stream's `idle_timeout`.
     ReplyIdle,
+    /// The client took nothing of the reply for the stream's `idle_timeout`.
+    ReplyUnread,
     /// The process was told to end at once.
     Aborted,
 }
@@ -95,6 +97,23 @@ pub struct Row {
 }
 
 impl Failure {
+    /// The client is to blame, whatever the upstream did.
+    pub fn is_clients(self) -> bool {
+        matches!(
+            self,
+            Self::Malformed(_)
+                | Self::Unsafe(_)
+                | Self::Underscore
+                | Self::Expectation
+                | Self::BodyTooLarge
+                | Self::ConnectNotAllowed
+                | Self::HeaderTimeout
+                | Self::RequestTimeout
+                | Self::RequestIdle
+                | Self::ReplyUnread
+        )
+    }
+
     /// What is said. Statuses are Envoy's where it has the case, and else RFC 9110's.
     pub fn row(self) -> Row {
         let (status, text, flag, closes) = match self {
@@ -168,6 +187,7 @@ impl Failure {
                 Some(Flag::Si),
                 false,
             ),
+            Self::ReplyUnread => (504, "the reply was not read\n", Some(Flag::Si), true),
             Self::Aborted => (503, "the proxy is ending\n", Some(Flag::Lr), true),
         };
         Row {

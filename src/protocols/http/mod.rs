@@ -11,6 +11,7 @@ pub mod errors;
 pub mod forwarded;
 pub mod h1;
 pub mod h2;
+mod hop;
 pub mod report;
 pub mod route;
 pub mod series;

@@ -9,8 +9,8 @@ use super::series::Series;
 use crate::config::HttpVersion;
 use crate::exchange::{AtUpstream, Configured, Exchange, HttpPart, Outcome, Timing};
 use crate::stats::{
-    Cluster, ClusterEndpoint, Counter, Http, HttpCaller, HttpCode, HttpOne, HttpRoute, Scope,
-    ScopeKind,
+    Cluster, ClusterEndpoint, Counter, Http, HttpCaller, HttpCode, HttpOne, HttpRoute, HttpTwo,
+    Scope, ScopeKind,
 };
 
 /// An exchange that is under way. It becomes an [`Exchange`] when it is told how it ended; one that is dropped before was left by
@@ -168,13 +168,15 @@ impl HttpListener {
             caller.inc(HttpCaller::DOWNSTREAM_RQ_TOTAL);
             CALLER.count(caller, class, failed);
         }
-        if let Some(upstream) = &series.upstream {
+        // Whatever the client is to blame for says nothing of the cluster.
+        let by_client = exchange.part.failure.is_some_and(Failure::is_clients);
+        if let Some(upstream) = series.upstream.as_ref().filter(|_| !by_client) {
             report_upstream(&upstream.stats, exchange, class);
             if let Some(status) = exchange.part.status {
                 upstream.code(status);
             }
         }
-        if let Some(endpoint) = endpoint {
+        if let Some(endpoint) = endpoint.filter(|_| !by_client) {
             report_endpoint(endpoint, exchange, failed);
         }
         if !series.is_shared {
@@ -203,25 +205,31 @@ impl HttpListener {
             None => {}
         }
         if let Some(failure) = exchange.part.failure {
-            self.report_failure(failure);
+            self.report_failure(failure, exchange.part.version);
         }
     }
 
     #[cold]
-    fn report_failure(&self, failure: Failure) {
+    fn report_failure(&self, failure: Failure, version: HttpVersion) {
         if let Some(flag) = failure.row().flag {
             self.flag(flag);
         }
         match failure {
             Failure::Malformed(reason) => {
-                self.stats.inc(Http::DOWNSTREAM_CX_PROTOCOL_ERROR);
+                self.count_protocol_error(version);
                 self.refused(reason.label());
             }
             Failure::Unsafe(reason) => self.refused(reason),
             Failure::Underscore => {
-                self.stats.inc(Http::DOWNSTREAM_CX_PROTOCOL_ERROR);
-                self.one
-                    .inc(HttpOne::REQUESTS_REJECTED_WITH_UNDERSCORES_IN_HEADERS);
+                self.count_protocol_error(version);
+                match version {
+                    HttpVersion::Http1 => self
+                        .one
+                        .inc(HttpOne::REQUESTS_REJECTED_WITH_UNDERSCORES_IN_HEADERS),
+                    HttpVersion::Http2 => self
+                        .two
+                        .inc(HttpTwo::REQUESTS_REJECTED_WITH_UNDERSCORES_IN_HEADERS),
+                }
                 self.refused("underscore");
             }
             Failure::Expectation => self.refused("expectation"),
@@ -232,12 +240,21 @@ impl HttpListener {
                 self.stats.inc(Http::DOWNSTREAM_RQ_TIMEOUT);
             }
             Failure::RequestTimeout => self.stats.inc(Http::DOWNSTREAM_RQ_TIMEOUT),
-            Failure::RequestIdle | Failure::ReplyIdle => {
+            Failure::RequestIdle | Failure::ReplyIdle | Failure::ReplyUnread => {
                 self.stats.inc(Http::DOWNSTREAM_RQ_IDLE_TIMEOUT);
             }
             Failure::NoRoute => self.stats.inc(Http::NO_ROUTE),
             Failure::NoCluster => self.stats.inc(Http::NO_CLUSTER),
             _ => {}
+        }
+    }
+}
+
+impl HttpListener {
+    /// A connection of HTTP/1 ends with such a request, a stream of HTTP/2 does not take its connection with it.
+    fn count_protocol_error(&self, version: HttpVersion) {
+        if version == HttpVersion::Http1 {
+            self.stats.inc(Http::DOWNSTREAM_CX_PROTOCOL_ERROR);
         }
     }
 }

@@ -62,10 +62,7 @@ pub async fn serve(
             ))
             .await
         }
-        Ok(_) => {
-            listener.stats.inc(Http::DOWNSTREAM_CX_PROTOCOL_ERROR);
-            (early(CloseReason::Malformed, false), 0)
-        }
+        Ok(_) => (early(CloseReason::Malformed, false), 0),
         Err((reason, by_client)) => (early(reason, by_client), 0),
     }
 }
@@ -78,10 +75,14 @@ async fn first_bytes(
     handle: &SessionHandle,
     scratch: &Scratch,
 ) -> Result<Spoken, (CloseReason, bool)> {
-    handle.expect(None, listener.timeouts.header);
+    handle.expect(listener.timeouts.idle, None);
+    let mut has_begun = false;
     poll_fn(|cx| {
         loop {
             let seen = inbox.bytes();
+            if !seen.is_empty() && !std::mem::replace(&mut has_begun, true) {
+                handle.expect(None, listener.timeouts.header);
+            }
             if seen.starts_with(PREFACE) {
                 return Poll::Ready(Ok(Spoken::Http2));
             }
@@ -95,8 +96,15 @@ async fn first_bytes(
                     return Poll::Ready(Err((CloseReason::Aborted, false)));
                 }
             }
-            if handle.alarm() == Some(Alarm::Late) {
-                return Poll::Ready(Err((CloseReason::ClientStalled, false)));
+            match handle.alarm() {
+                None => {}
+                Some(Alarm::Late) => {
+                    listener.stats.inc(Http::DOWNSTREAM_RQ_HEADER_TIMEOUT);
+                    return Poll::Ready(Err((CloseReason::ClientStalled, false)));
+                }
+                Some(Alarm::Idle) => {
+                    return Poll::Ready(Err((CloseReason::IdleTimeout, false)));
+                }
             }
             match ready!(h1::poll_read(client, inbox, scratch, cx)) {
                 Ok(0) => return Poll::Ready(Err((CloseReason::Finished, true))),

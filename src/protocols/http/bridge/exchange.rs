@@ -85,8 +85,12 @@ impl Outgoing<'_> {
     ) -> Went {
         self.listener.stats.inc(Http::RQ_TOTAL);
         request.limit = self.listener.config.max_body;
-        let arrives_by = self.listener.timeouts.request.filter(|_| !self.whole);
-        client.expect(self.timeouts.idle, self.deadline.or(arrives_by));
+        // The route's timeout begins when the request has come whole.
+        let by = match self.whole {
+            true => self.timeouts.reply,
+            false => self.listener.timeouts.request,
+        };
+        client.expect(self.timeouts.idle, self.deadline.or(by));
         for attempt in 1.. {
             let server = match self.open(client, underway).await {
                 Ok(server) => server,
@@ -181,12 +185,15 @@ impl Outgoing<'_> {
                 return Poll::Ready(Err(Went::ClientGone));
             }
             match client.alarm(cx) {
+                Some(Alarm::Late) if !self.is_timed() => {
+                    Poll::Ready(Err(Went::Failed(Failure::RequestTimeout)))
+                }
                 Some(_) => Poll::Ready(Err(Went::Failed(Failure::RouteTimeout))),
                 None => Poll::Pending,
             }
         })
         .await;
-        if lent.is_err() {
+        if matches!(lent, Err(Went::ClientGone)) {
             self.upstream.stats.inc(Cluster::UPSTREAM_RQ_CANCELLED);
         }
         lent
@@ -210,6 +217,11 @@ impl Outgoing<'_> {
         fields.remove(header::HOST);
         self.told.apply(fields);
         Ok(head)
+    }
+
+    /// What is awaited from the start on is the reply.
+    fn is_timed(&self) -> bool {
+        self.whole || self.deadline.is_some()
     }
 
     /// The client asks for a tunnel.
@@ -324,9 +336,9 @@ impl<D: Downstream> Exchange<'_, '_, D> {
         self.tunnel = true;
     }
 
-    /// The server has the whole request: the route's timeout begins.
+    /// The server has the whole request: the route's timeout begins, unless it has before.
     fn request_has_gone(&mut self) {
-        if self.out.deadline.is_none() && !self.tunnel {
+        if !self.out.is_timed() && !self.tunnel {
             let timeouts = self.out.timeouts;
             self.relay.client.expect(timeouts.idle, timeouts.reply);
         }
@@ -340,7 +352,8 @@ impl<D: Downstream> Exchange<'_, '_, D> {
             Cut::ByClient(_) => return Attempt::Ended(Went::ClientGone),
             Cut::ByServer(broken) => broken,
         };
-        let untouched = self.request.bytes == 0 && !self.begun;
+        // A piece that was taken and not put is lost with this attempt as well.
+        let untouched = self.relay.request_is_untouched() && !self.begun;
         let again = match broken {
             Broken::Refused => true,
             Broken::Gone => self.relay.server.may_be_stale() && self.out.is_idempotent(),
@@ -366,9 +379,11 @@ impl<D: Downstream> Exchange<'_, '_, D> {
     fn too_long(&self, alarm: Alarm) -> Failure {
         let sent = self.request.written.is_some();
         match alarm {
-            Alarm::Late if sent || self.out.deadline.is_some() => Failure::RouteTimeout,
-            Alarm::Late => Failure::RequestTimeout,
+            Alarm::Late if sent || self.out.is_timed() => Failure::RouteTimeout,
             // An upstream that takes nothing is no fault of the client's.
+            Alarm::Late if self.relay.waits_for_server() => Failure::RouteTimeout,
+            Alarm::Late => Failure::RequestTimeout,
+            Alarm::Idle if self.begun && self.relay.waits_for_client() => Failure::ReplyUnread,
             Alarm::Idle if sent || self.relay.waits_for_server() => Failure::ReplyIdle,
             Alarm::Idle => Failure::RequestIdle,
         }

@@ -4,6 +4,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
+use http::header::HeaderName;
+use narrows_parsers::http1::may_trail;
 
 use super::side::{Broken, Piece, Side};
 
@@ -23,6 +25,8 @@ pub(crate) struct Flow {
     held: Bytes,
     held_is_last: bool,
     trailers: Option<HeaderMap>,
+    /// A piece has been taken.
+    took: bool,
     state: State,
 }
 
@@ -55,6 +59,11 @@ impl Flow {
             state: State::Flushing,
             ..Self::default()
         }
+    }
+
+    /// Nothing of the message has been taken from the side it comes from.
+    pub(crate) fn is_untouched(&self) -> bool {
+        !self.took
     }
 
     /// The whole message has come, been put and written.
@@ -110,13 +119,18 @@ impl Flow {
     }
 
     fn take(&mut self, piece: Piece) {
+        self.took = true;
         match piece {
             Piece::Data { bytes, last } if bytes.is_empty() && last => self.state = State::Ending,
             Piece::Data { bytes, last } => {
                 self.held = bytes;
                 self.held_is_last = last;
             }
-            Piece::Trailers(fields) => {
+            Piece::Trailers(mut fields) => {
+                // One rule for all, whatever either side speaks.
+                for name in forbidden(&fields) {
+                    fields.remove(name);
+                }
                 self.trailers = Some(fields);
                 self.state = State::Ending;
             }
@@ -144,5 +158,40 @@ impl Flow {
         to.put(bytes, last).map_err(Failed::Sink)?;
         from.passed_on(length);
         Poll::Ready(Ok(()))
+    }
+}
+
+/// The fields that must not come behind a body. Hardly ever there are any.
+fn forbidden(fields: &HeaderMap) -> Vec<HeaderName> {
+    let names = fields.keys();
+    let forbidden = names.filter(|name| !may_trail(name.as_str().as_bytes()));
+    forbidden.cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::header::HeaderValue;
+
+    #[test]
+    fn what_frames_routes_or_vouches_is_no_trailer() {
+        let mut fields = HeaderMap::new();
+        for name in [
+            "grpc-status",
+            "x-checksum",
+            "content-length",
+            "host",
+            "transfer-encoding",
+            "authorization",
+            "x-forwarded-for",
+            "forwarded",
+        ] {
+            fields.append(name, HeaderValue::from_static("1"));
+        }
+        let mut flow = Flow::default();
+        flow.take(Piece::Trailers(fields));
+        let mut left: Vec<_> = flow.trailers.iter().flat_map(HeaderMap::keys).collect();
+        left.sort_by_key(|name| name.as_str());
+        assert_eq!(left, ["grpc-status", "x-checksum"]);
     }
 }

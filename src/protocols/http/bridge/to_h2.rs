@@ -6,7 +6,9 @@
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Uri, Version, request, response, uri};
-use narrows_parsers::http1::{HeaderField, Headers, Known, Span, list_members};
+use narrows_parsers::http1::{Headers, Known, Span, list_members};
+
+use crate::protocols::http::hop::Named;
 
 /// A head that has no form in HTTP/2. The parser has refused nearly all of these already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,15 +87,12 @@ fn map(
     is_kept: impl Fn(Known) -> bool,
 ) -> Result<HeaderMap, NoForm> {
     let mut map = HeaderMap::with_capacity(fields.len());
-    let names_others = names_others(head, fields);
+    let named = Named::of(head, fields);
     for field in fields {
-        if field.known.is_hop_by_hop() || !is_kept(field.known) {
+        if field.known.is_hop_by_hop() || !is_kept(field.known) || named.has(field) {
             continue;
         }
         let name = field.name.of(head);
-        if names_others && is_named_by_connection(name, head, fields) {
-            continue;
-        }
         let name = HeaderName::from_bytes(name).map_err(|_| NoForm("header_name"))?;
         map.append(name, value(head, field.value)?);
     }
@@ -106,30 +105,6 @@ fn value(head: &Bytes, span: Span) -> Result<HeaderValue, NoForm> {
         return Err(NoForm("header_value"));
     }
     HeaderValue::from_maybe_shared(head.slice(start..end)).map_err(|_| NoForm("header_value"))
-}
-
-fn connection_options<'a>(
-    head: &'a [u8],
-    fields: &'a Headers,
-) -> impl Iterator<Item = &'a [u8]> + 'a {
-    let is_connection = |field: &&HeaderField| field.known == Known::Connection;
-    fields
-        .iter()
-        .filter(is_connection)
-        .flat_map(|field| list_members(field.value.of(head)))
-}
-
-/// `Connection` names other fields: rarely anything but how the connection goes on.
-fn names_others(head: &[u8], fields: &Headers) -> bool {
-    connection_options(head, fields).any(|option| {
-        ![&b"close"[..], b"keep-alive", b"upgrade", b"te"]
-            .iter()
-            .any(|known| option.eq_ignore_ascii_case(known))
-    })
-}
-
-fn is_named_by_connection(name: &[u8], head: &[u8], fields: &Headers) -> bool {
-    connection_options(head, fields).any(|option| option.eq_ignore_ascii_case(name))
 }
 
 fn asks_for_trailers(head: &[u8], fields: &Headers) -> bool {

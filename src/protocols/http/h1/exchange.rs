@@ -196,7 +196,7 @@ impl Session<'_> {
             Poll::Pending => None,
             Poll::Ready(Ok(())) => {
                 request.underway.request_written = Some(now);
-                if let Some(to) = &request.destination {
+                if let Some(to) = request.destination.as_ref().filter(|_| !request.is_timed) {
                     let timeouts = self.listener.route_timeouts(to.route);
                     self.handle.expect(timeouts.idle, timeouts.reply);
                 }
@@ -219,12 +219,13 @@ impl Session<'_> {
 }
 
 /// What took too long.
-fn too_long(alarm: Alarm, request: &Request) -> Failure {
-    let sent = request.underway.request_written.is_some();
+pub(super) fn too_long(alarm: Alarm, request: &Request) -> Failure {
+    let sent = request.is_timed || request.underway.request_written.is_some();
+    // An upstream that takes nothing is no fault of the client's.
     match alarm {
-        Alarm::Late if sent => Failure::RouteTimeout,
+        Alarm::Late if sent || request.upload.waits_for_sink() => Failure::RouteTimeout,
         Alarm::Late => Failure::RequestTimeout,
-        // An upstream that takes nothing is no fault of the client's.
+        Alarm::Idle if request.download.waits_for_sink() => Failure::ReplyUnread,
         Alarm::Idle if sent || request.upload.waits_for_sink() => Failure::ReplyIdle,
         Alarm::Idle => Failure::RequestIdle,
     }

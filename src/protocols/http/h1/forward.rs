@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use super::exchange::{Exchange, Went};
+use super::exchange::{Exchange, Went, too_long};
 use super::flow::Broken;
 use super::request::Request;
 use super::{End, Session, poll_read};
@@ -96,16 +96,17 @@ impl Session<'_> {
         }
     }
 
-    /// How long the request may take.
-    fn expect(&self, request: &Request) {
+    /// How long the request may take to come, or, when it has come whole, the reply.
+    fn expect(&self, request: &mut Request) {
         let route = request.destination.as_ref().map(|to| to.route);
         let timeouts = route.map(|route| self.listener.route_timeouts(route));
-        let arrives_by = match request.upload.has_all() {
-            true => None,
+        let timeouts = timeouts.unwrap_or_default();
+        request.is_timed = request.upload.has_all();
+        let by = match request.is_timed {
+            true => timeouts.reply,
             false => self.listener.timeouts.request,
         };
-        let patience = timeouts.and_then(|timeouts| timeouts.idle);
-        self.handle.expect(patience, arrives_by);
+        self.handle.expect(timeouts.idle, by);
     }
 
     /// A connection to the cluster. `Err` inside when there is none.
@@ -122,16 +123,24 @@ impl Session<'_> {
         }
         // Rare next to what is at hand, and its state is large: it is not paid for by every idle session.
         let mut lending = Box::pin(to.upstream.connection(now));
-        let lent = poll_fn(|cx| match lending.as_mut().poll(cx) {
-            Poll::Ready(lent) => Poll::Ready(Ok(lent)),
-            Poll::Pending => self.poll_left(cx).map(Err),
+        let lent = poll_fn(|cx| {
+            if let Poll::Ready(lent) = lending.as_mut().poll(cx) {
+                return Poll::Ready(Ok(lent.map_err(|error| {
+                    tracing::debug!(%error, "no upstream connection");
+                    Failure::from(&error)
+                })));
+            }
+            if let Poll::Ready(end) = self.poll_left(cx) {
+                return Poll::Ready(Err(end));
+            }
+            match self.handle.alarm() {
+                Some(alarm) => Poll::Ready(Ok(Err(too_long(alarm, request)))),
+                None => Poll::Pending,
+            }
         });
         match pin!(lent).await {
             Ok(Ok(connection)) => Ok(Ok((connection, Instant::now()))),
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "no upstream connection");
-                Ok(Err(Failure::from(&error)))
-            }
+            Ok(Err(failure)) => Ok(Err(failure)),
             Err(end) => {
                 to.upstream.stats.inc(Cluster::UPSTREAM_RQ_CANCELLED);
                 Err(end.cutting())

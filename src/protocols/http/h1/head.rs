@@ -2,30 +2,14 @@
 
 use narrows_parsers::http1::{
     Framing, HeaderField, Headers, Known, RequestHead, ResponseHead, TargetForm, Version,
-    list_members,
 };
 
 use super::view::View;
 use crate::config::{ForwardedConfig, Underscores};
 use crate::protocols::http::decide::LocalReply;
 use crate::protocols::http::forwarded;
+use crate::protocols::http::hop::Named;
 use crate::protocols::http::route::{self, HeaderEdits};
-
-/// Names in `Connection` that are looked at. Nobody who means well has more than three.
-const MAX_NAMED: usize = 32;
-
-/// Fields that are meant for the one who answers, or for the one who asked, whatever `Connection` says. RFC 9110 section 7.6.1: "A sender
-/// MUST NOT send a connection option corresponding to a field that is intended for all recipients of the content"; a client that
-/// does so wants the next hop not to see what it should.
-const END_TO_END: [&[u8]; 7] = [
-    b"authorization",
-    b"cache-control",
-    b"content-encoding",
-    b"content-range",
-    b"cookie",
-    b"forwarded",
-    b"set-cookie",
-];
 
 /// How a request is told to the upstream.
 #[derive(Clone, Copy)]
@@ -80,12 +64,9 @@ pub(super) fn to_upstream(out: &mut Vec<u8>, view: View<'_>, told: &Told<'_>) {
         Known::XForwardedFor => !told.forwarded.append,
         Known::XForwardedProto => !forwarded::replaces_proto(told.forwarded),
         known if known.is_hop_by_hop() => false,
-        known => {
-            let name = field.name.of(bytes);
+        _ => {
             let underscored = field.underscore && told.underscores == Underscores::Drop;
-            !underscored
-                && (known != Known::Other || !named.has(name))
-                && !told.edits.is_removed(name)
+            !underscored && !named.has(field) && !told.edits.is_removed(field.name.of(bytes))
         }
     });
     let of = |known| {
@@ -126,10 +107,7 @@ pub(super) fn to_client(
     }
     copy(out, bytes, headers, |field| match field.known {
         known if known.is_hop_by_hop() => false,
-        known => {
-            let name = field.name.of(bytes);
-            (known != Known::Other || !named.has(name)) && !reply.edits.is_removed(name)
-        }
+        _ => !named.has(field) && !reply.edits.is_removed(field.name.of(bytes)),
     });
     if reply.switches {
         let upgrade = headers.find(Known::Upgrade);
@@ -231,60 +209,6 @@ fn copy(
         run.end = end;
     }
     out.extend_from_slice(bytes.get(run).unwrap_or_default());
-}
-
-/// The fields that `Connection` says are for this hop only.
-struct Named<'a> {
-    bytes: &'a [u8],
-    headers: &'a Headers,
-    any: bool,
-}
-
-impl<'a> Named<'a> {
-    fn of(bytes: &'a [u8], headers: &'a Headers) -> Self {
-        let names_some = |field: &HeaderField| {
-            let value = field.value.of(bytes);
-            field.known == Known::Connection
-                && !is_usual(value)
-                && list_members(value).any(|name| !is_usual(name))
-        };
-        let any = headers.iter().any(names_some);
-        Self {
-            bytes,
-            headers,
-            any,
-        }
-    }
-
-    /// True when a field of this name is for this hop only.
-    fn has(&self, name: &[u8]) -> bool {
-        is_for_proxies(name)
-            || self.any
-                && names(self.bytes, self.headers).any(|named| named.eq_ignore_ascii_case(name))
-                && !END_TO_END
-                    .iter()
-                    .any(|kept| name.eq_ignore_ascii_case(kept))
-    }
-}
-
-/// What is for proxies is for this one (RFC 9110 section 11.7).
-fn is_for_proxies(name: &[u8]) -> bool {
-    matches!(name, [b'p' | b'P', rest @ ..] if rest.get(..5).is_some_and(|rest| rest.eq_ignore_ascii_case(b"roxy-")))
-}
-
-/// True for what `Connection` says besides names.
-fn is_usual(option: &[u8]) -> bool {
-    [b"keep-alive".as_slice(), b"close", b"upgrade"]
-        .iter()
-        .any(|usual| option.eq_ignore_ascii_case(usual))
-}
-
-fn names<'a>(bytes: &'a [u8], headers: &'a Headers) -> impl Iterator<Item = &'a [u8]> {
-    headers
-        .iter()
-        .filter(|field| field.known == Known::Connection)
-        .flat_map(move |field| list_members(field.value.of(bytes)))
-        .take(MAX_NAMED)
 }
 
 fn switch(out: &mut Vec<u8>, upgrade: &[u8]) {

@@ -92,6 +92,8 @@ impl Session<'_> {
                 request.asked.expects &= head.status != 100;
             }
             exchange.reply.consume(head.length as usize);
+            // The reply itself has not begun.
+            request.underway.first_byte = (!exchange.reply.is_empty()).then_some(exchange.read_at);
             return Ok(true);
         }
         let begun = self.begin_reply(request, exchange, &head, &headers)?;
@@ -120,8 +122,9 @@ impl Session<'_> {
         let (asked, bytes) = (request.asked, exchange.reply.bytes());
         let switched = head.framing == Framing::Tunnel;
         let agreed = head.status != 101 || was_offered(request, bytes, head, headers);
-        // A body that still comes would be the first of what passes the tunnel.
-        if !agreed || switched && !request.upload.has_all() {
+        // What is still to be written of the request would be the first of what passes the tunnel.
+        let sent = request.underway.request_written.is_some();
+        if !agreed || switched && !(sent && request.upload.has_all()) {
             return Err(exchange.failed(request, Failure::UpstreamMalformed));
         }
         let knows_chunks = asked.version == Version::Http11;

@@ -24,6 +24,8 @@ pub(super) struct Request {
     pub(super) download: Flow,
     /// The client's connection ends with the reply.
     pub(super) closes: bool,
+    /// It came whole before it was sent on: the route's timeout has begun, and goes on whatever is waited for.
+    pub(super) is_timed: bool,
 }
 
 /// Where a request is sent on to.
@@ -65,6 +67,7 @@ impl Request {
             upload: Flow::new(Vec::new(), framing).at_most(listener.config.max_body),
             download: Flow::new(listener.buffers.take(), Framing::None),
             closes: true,
+            is_timed: false,
         }
     }
 }

@@ -43,7 +43,9 @@ impl Session<'_> {
         let patience = timeouts.and_then(|timeouts| timeouts.idle);
         self.handle.expect(patience, None);
         request.underway.request_bytes += request.upload.taken;
+        let written = request.upload.written;
         request.upload = Flow::new(listener.buffers.take(), Framing::Tunnel);
+        request.upload.written = written;
         request.download.set_body(Framing::Tunnel, true);
         let mut ended = Ended::default();
         let end = poll_fn(|cx| self.poll_tunnel(request, &mut exchange, &mut ended, cx)).await;

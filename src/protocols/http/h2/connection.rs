@@ -1,13 +1,13 @@
 //! The client's connection, as h2 reads and writes it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use narrows_parsers::http2::{FrameKind, FrameScanner};
+use narrows_parsers::http2::{FrameHead, FrameKind, FrameScanner};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::guard::{Flood, FloodGuard};
@@ -21,6 +21,30 @@ pub(super) struct Moved {
     pub(super) sent: Cell<u64>,
     /// Nothing more is read from the client.
     pub(super) flood: Cell<Option<Flood>>,
+    /// The head of a request has begun to come and is not whole.
+    pub(super) heading: Cell<bool>,
+    /// Streams of which h2 has not made a request, the eldest first: hardly ever any, for long.
+    unseen: RefCell<Vec<u32>>,
+}
+
+/// Streams without a request that are remembered: far more than are refused at the same time.
+const MAX_UNSEEN: usize = 1024;
+
+impl Moved {
+    /// A stream has become a request, or is over. True when it had not been one before.
+    pub(super) fn seen(&self, stream: u32) -> bool {
+        let mut unseen = self.unseen.borrow_mut();
+        let place = unseen.iter().position(|unseen| *unseen == stream);
+        place.map(|place| unseen.remove(place)).is_some()
+    }
+
+    fn opened(&self, stream: u32) {
+        let mut unseen = self.unseen.borrow_mut();
+        if unseen.len() >= MAX_UNSEEN {
+            unseen.remove(0);
+        }
+        unseen.push(stream);
+    }
 }
 
 /// A client's connection. What was read before it was known to be HTTP/2 comes first.
@@ -32,6 +56,11 @@ pub(super) struct Client {
     requests: FrameScanner,
     replies: FrameScanner,
     guard: FloodGuard,
+    /// The last stream that the client opened.
+    newest: u32,
+    /// The last frame that came is of a list of fields; and that list goes on.
+    in_list: bool,
+    list_goes_on: bool,
     stats: Scope<HttpTwo>,
 }
 
@@ -51,6 +80,9 @@ impl Client {
             requests: FrameScanner::client(),
             replies: FrameScanner::server(),
             guard: FloodGuard::default(),
+            newest: 0,
+            in_list: false,
+            list_goes_on: false,
             stats,
         }
     }
@@ -78,12 +110,25 @@ impl Client {
                 self.moved.flood.set(Some(flood));
                 return;
             }
+            self.in_list = matches!(head.kind, FrameKind::Headers | FrameKind::Continuation);
+            if self.in_list {
+                self.list_goes_on = !head.has(FrameHead::END_HEADERS);
+            }
             match head.kind {
-                FrameKind::Reset => self.stats.inc(HttpTwo::RX_RESET),
+                FrameKind::Headers if head.stream > self.newest => {
+                    self.newest = head.stream;
+                    self.moved.opened(head.stream);
+                }
+                FrameKind::Reset => {
+                    self.stats.inc(HttpTwo::RX_RESET);
+                    self.moved.seen(head.stream);
+                }
                 FrameKind::GoAway => self.stats.inc(HttpTwo::RX_GOAWAY),
                 _ => {}
             }
         }
+        let within = self.in_list && self.requests.is_within_payload();
+        self.moved.heading.set(within || self.list_goes_on);
     }
 
     fn went(&mut self, mut bytes: &[u8]) {
@@ -91,7 +136,16 @@ impl Client {
         while let Some(head) = self.replies.next(&mut bytes) {
             self.guard.sent(&head);
             match head.kind {
-                FrameKind::Reset => self.stats.inc(HttpTwo::TX_RESET),
+                // h2 itself answers 431 to a list that is too large, and resets what is malformed or beyond `max_streams`.
+                FrameKind::Headers if self.moved.seen(head.stream) => {
+                    self.stats.inc(HttpTwo::HEADER_OVERFLOW);
+                }
+                FrameKind::Reset => {
+                    self.stats.inc(HttpTwo::TX_RESET);
+                    if self.moved.seen(head.stream) {
+                        self.stats.inc(HttpTwo::STREAMS_REFUSED);
+                    }
+                }
                 FrameKind::GoAway => self.stats.inc(HttpTwo::TX_GOAWAY),
                 _ => {}
             }

@@ -120,8 +120,8 @@ struct Closing {
     end: Option<End>,
     /// It has to be over soon.
     hurried: bool,
-    /// The client was told that it sends too much.
-    flooded: bool,
+    /// The client was told that it sends too much, or too slowly: nothing of its requests is waited for.
+    refused: bool,
 }
 
 impl Shared<'_> {
@@ -180,15 +180,18 @@ impl Shared<'_> {
     async fn run(&self, mut connection: Connection) -> (End, usize) {
         let mut streams = FuturesUnordered::new();
         let mut closing = Closing::default();
-        let mut was_quiet = false;
+        let mut was = (false, false);
         let end = poll_fn(|cx| {
             loop {
                 while let Poll::Ready(Some(())) = Pin::new(&mut streams).poll_next(cx) {}
                 let quiet = streams.is_empty();
-                if quiet != was_quiet && closing.end.is_none() {
-                    let idle = self.listener.timeouts.idle.filter(|_| quiet);
-                    self.handle.expect(idle, None);
-                    was_quiet = quiet;
+                let heading = self.moved.heading.get();
+                if (quiet, heading) != was && closing.end.is_none() {
+                    let timeouts = &self.listener.timeouts;
+                    let idle = timeouts.idle.filter(|_| quiet);
+                    self.handle
+                        .expect(idle, timeouts.header.filter(|_| heading));
+                    was = (quiet, heading);
                 }
                 if let Poll::Ready(end) = self.orders(&mut connection, quiet, &mut closing, cx) {
                     return Poll::Ready(end);
@@ -198,6 +201,7 @@ impl Shared<'_> {
                 loop {
                     match connection.poll_accept(cx) {
                         Poll::Ready(Some(Ok((request, respond)))) => {
+                            self.moved.seen(respond.stream_id().as_u32());
                             self.requests.set(self.requests.get() + 1);
                             streams.push(stream::serve(self, request, respond, Instant::now()));
                         }
@@ -211,7 +215,7 @@ impl Shared<'_> {
                         Poll::Pending => break,
                     }
                 }
-                if streams.len() == accepted {
+                if streams.len() == accepted && self.moved.heading.get() == heading {
                     return Poll::Pending;
                 }
             }
@@ -233,20 +237,26 @@ impl Shared<'_> {
         if verdict == Verdict::Abort {
             return Poll::Ready(End::by_us(CloseReason::Aborted));
         }
-        if let Some(flood) = self.flood().filter(|_| !closing.flooded) {
+        if let Some(flood) = self.flood().filter(|_| !closing.refused) {
             self.listener.two.inc(flood.counter());
-            self.listener.stats.inc(Http::DOWNSTREAM_CX_PROTOCOL_ERROR);
-            connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-            closing.flooded = true;
-            closing.end = Some(End::by_us(CloseReason::Malformed));
-            self.hurry(closing, true);
+            self.refuse(connection, closing, CloseReason::Malformed);
             return Poll::Pending;
         }
         if let Some(end) = closing.end {
-            if alarm == Some(Alarm::Late) {
+            if closing.hurried && !quiet && !closing.refused {
+                // A request that crossed the GOAWAY has the time that any other has.
+                closing.hurried = false;
+                self.handle.expect(None, None);
+            } else if alarm == Some(Alarm::Late) {
                 return Poll::Ready(end);
             }
             self.hurry(closing, quiet);
+            return Poll::Pending;
+        }
+        if alarm == Some(Alarm::Late) {
+            self.listener.stats.inc(Http::DOWNSTREAM_RQ_HEADER_TIMEOUT);
+            self.listener.stats.inc(Http::DOWNSTREAM_RQ_TIMEOUT);
+            self.refuse(connection, closing, CloseReason::ClientStalled);
             return Poll::Pending;
         }
         let reason = match (verdict, alarm) {
@@ -258,6 +268,14 @@ impl Shared<'_> {
         closing.end = Some(End::by_us(reason));
         self.hurry(closing, quiet);
         Poll::Pending
+    }
+
+    /// The client does what it must not. It is told so, if it listens.
+    fn refuse(&self, connection: &mut Connection, closing: &mut Closing, reason: CloseReason) {
+        connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        closing.refused = true;
+        closing.end = Some(End::by_us(reason));
+        self.hurry(closing, true);
     }
 
     /// When nothing is under way any more, the client has little time to close the connection.
@@ -286,7 +304,6 @@ impl Shared<'_> {
         if error.is_remote() {
             return End::FINISHED;
         }
-        self.listener.stats.inc(Http::DOWNSTREAM_CX_PROTOCOL_ERROR);
         self.listener.two.inc(HttpTwo::RX_MESSAGING_ERROR);
         tracing::debug!(%error, "an HTTP/2 connection was ended");
         End::by_us(CloseReason::Malformed)

@@ -36,8 +36,8 @@ struct Outstanding {
     kind: RequestKind,
     /// Where its head begins in the client's stream.
     begins: u64,
-    /// Where the first byte of its reply is in the server's stream.
-    reply_begins: u64,
+    /// Where the first byte of its reply, an interim one included, is in the server's stream.
+    reply_begins: Option<u64>,
 }
 
 /// The exchange after which the connection became a tunnel.
@@ -136,7 +136,7 @@ impl One {
             };
             if !rest.is_empty() && oldest.passing.underway.first_byte.is_none() {
                 oldest.passing.underway.first_byte = Some(self.replied);
-                oldest.reply_begins = here;
+                oldest.reply_begins.get_or_insert(here);
             }
             match self.replies.advance(rest, oldest.kind) {
                 Step::NeedMore => return Ok(()),
@@ -144,7 +144,11 @@ impl One {
                 Step::Message { consumed, message } => {
                     rest = rest.get(consumed..).unwrap_or_default();
                     match message {
-                        Event::Head(seen) if seen.head.is_interim() => {}
+                        // The reply itself has not begun.
+                        Event::Head(seen) if seen.head.is_interim() => {
+                            let begun = (!rest.is_empty()).then_some(self.replied);
+                            oldest.passing.underway.first_byte = begun;
+                        }
                         Event::Head(seen) => {
                             oldest.passing.underway.status = Some(seen.head.status);
                             if self.replies.is_tunnel() {
@@ -177,7 +181,7 @@ impl One {
             ..
         } = self.outstanding.remove(0);
         passing.reply_ended(&watch.listener, self.replied);
-        passing.underway.reply_bytes = end - reply_begins;
+        passing.underway.reply_bytes = end - reply_begins.unwrap_or(end);
         if passing.request_end.is_none() {
             passing.underway.request_bytes = watch.requests_read - begins;
         }
@@ -193,7 +197,8 @@ impl One {
         self.requests.tunnel();
         let listener = &watch.listener;
         listener.stats.inc(Http::DOWNSTREAM_CX_UPGRADES_TOTAL);
-        let bytes = watch.replies_read - oldest.reply_begins;
+        let end = watch.replies_read;
+        let bytes = end - oldest.reply_begins.unwrap_or(end);
         oldest.passing.underway.reply_bytes = bytes;
         self.tunnel = Some(Tunnel {
             passing: oldest.passing,
@@ -256,6 +261,6 @@ fn begin(watch: &mut Watch, began: (Instant, u64), seen: &Seen<'_, RequestHead>)
         passing: watch.begin(HttpVersion::Http1, start, caller),
         kind: seen.head.kind,
         begins,
-        reply_begins: 0,
+        reply_begins: None,
     }
 }

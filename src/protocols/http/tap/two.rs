@@ -277,9 +277,11 @@ impl Streams {
                 stream, end_stream, ..
             } => {
                 if let Some(open) = self.open.get_mut(&stream) {
-                    let status = &mut open.passing.underway.status;
+                    let underway = &mut open.passing.underway;
                     // An interim reply: another one follows (RFC 9113 section 8.1).
-                    status.take_if(|status| *status < 200);
+                    if underway.status.take_if(|status| *status < 200).is_some() {
+                        underway.first_byte = None;
+                    }
                 }
                 self.reply_went_on(watch, stream, end_stream, now);
             }
