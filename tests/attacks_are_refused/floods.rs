@@ -33,6 +33,32 @@ fn rapid_reset_ends_the_connection() {
     assert!(reached < 2_000, "{reached} requests went on");
 }
 
+/// A few of them, which nobody could mind: a request that was given up before a byte of it went on costs the server no connection.
+#[test]
+fn a_request_that_is_given_up_at_once_costs_no_connection() {
+    let mut arena = Arena::new();
+    let block = block(&request_fields("GET", "/x"));
+    let mut client = Frames::connect(arena.address());
+    for number in 0..15 {
+        let stream = 2 * number + 1;
+        let bytes = [
+            frame(HEADERS, END_HEADERS | END_STREAM, stream, &block),
+            frame(RST_STREAM, 0, stream, &CANCEL.to_be_bytes()),
+            frame(PING, 0, 0, &[0; 8]),
+        ];
+        client.stream.write_all(&bytes.concat()).unwrap();
+        assert!(client.read_until(|frame| frame.kind == PING).is_some());
+    }
+    arena.bystander_is_served();
+    crate::support::eventually("nothing is under way", || {
+        (arena.proxy.stats().value("http.edge.downstream_rq_active") == 0).then_some(())
+    });
+    arena
+        .proxy
+        .stats()
+        .expect("cluster.shop.pool.closed.abandoned.total", 0);
+}
+
 /// The same with a pause that lets the proxy answer its own way in between: half of them are given up.
 #[test]
 fn resets_among_real_requests_end_the_connection_as_well() {

@@ -369,7 +369,8 @@ impl<D: Downstream> Exchange<'_, '_, D> {
     }
 
     fn failed(&self, failure: Failure) -> Went {
-        match self.begun {
+        // An interim reply that is on its way can't be followed by one of the proxy's own.
+        match self.begun || self.relay.client.is_in_the_middle() {
             true => Went::Cut(failure),
             false => Went::Failed(failure),
         }

@@ -162,6 +162,10 @@ impl Downstream for H1Client<'_> {
         Ok(())
     }
 
+    fn is_in_the_middle(&self) -> bool {
+        !self.out.is_empty()
+    }
+
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
         if matches!(self.handle.verdict(cx), Verdict::Abort | Verdict::Idle) {
             return Poll::Ready(Broken::Gone);

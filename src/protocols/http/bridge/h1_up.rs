@@ -30,6 +30,8 @@ pub(crate) struct H1Server {
     /// The head of the reply has come, and said that another request may follow.
     keep_alive: bool,
     request_ended: bool,
+    /// The connection can't be written to, or read from.
+    failed: bool,
 }
 
 impl H1Server {
@@ -53,6 +55,7 @@ impl H1Server {
             kind: RequestKind::of(method.as_str().as_bytes()),
             request_ended: matches!(framing, Framing::None | Framing::Tunnel),
             keep_alive: false,
+            failed: false,
         }
     }
 
@@ -145,9 +148,9 @@ impl Side for H1Server {
 
     fn poll_room(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<Result<usize, Broken>> {
         let connection = self.connection.as_mut().ok_or(Broken::Gone)?;
-        self.out
-            .poll_room(connection.stream(), cx, wanted)
-            .map_err(|_| Broken::Gone)
+        let room = ready!(self.out.poll_room(connection.stream(), cx, wanted));
+        self.failed |= room.is_err();
+        Poll::Ready(room.map_err(|_| Broken::Gone))
     }
 
     fn put(&mut self, bytes: Bytes, last: bool) -> Result<(), Broken> {
@@ -162,10 +165,11 @@ impl Side for H1Server {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         match &mut self.connection {
-            Some(connection) => self
-                .out
-                .poll_write(connection.stream(), cx)
-                .map_err(|_| Broken::Gone),
+            Some(connection) => {
+                let written = ready!(self.out.poll_write(connection.stream(), cx));
+                self.failed |= written.is_err();
+                Poll::Ready(written.map_err(|_| Broken::Gone))
+            }
             // The reply came first.
             None => Poll::Ready(Ok(())),
         }
@@ -184,13 +188,25 @@ impl Upstream for H1Server {
                 return Poll::Ready(Err(Broken::Gone));
             }
             let connection = self.connection.as_mut().ok_or(Broken::Gone)?;
-            ready!(self.input.poll_read(connection.stream(), cx)).map_err(|_| Broken::Gone)?;
+            let read = ready!(self.input.poll_read(connection.stream(), cx));
+            self.failed |= read.is_err();
+            read.map_err(|_| Broken::Gone)?;
         }
     }
 }
 
 impl Drop for H1Server {
     fn drop(&mut self) {
-        self.let_go(CloseReason::Abandoned);
+        let untouched = self.out.written() == 0 && self.input.read() == 0;
+        match self.connection.take() {
+            // Its client gave the request up at once: who does so again and again must not cost a connection each time.
+            Some(connection) if untouched && !self.failed && !self.input.has_ended() => {
+                connection.give_back(Instant::now());
+            }
+            connection => {
+                self.connection = connection;
+                self.let_go(CloseReason::Abandoned);
+            }
+        }
     }
 }

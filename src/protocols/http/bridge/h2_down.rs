@@ -102,6 +102,11 @@ impl Downstream for H2Client {
         Ok(())
     }
 
+    /// h2 writes frame by frame.
+    fn is_in_the_middle(&self) -> bool {
+        false
+    }
+
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
         match &mut self.reply {
             Some(reply) => reply.poll_reset(cx),

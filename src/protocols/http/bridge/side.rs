@@ -45,7 +45,8 @@ pub(crate) enum Broken {
 
 /// What a side sends, and what is sent to it.
 pub(crate) trait Side {
-    /// The next piece of the message that comes from this side. Not called again after the last one.
+    /// The next piece of the message that comes from this side. Once it was called for an attempt, there is no other attempt; not called again
+    /// after the last one.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Broken>>;
 
     /// `length` bytes of what came have been passed on: the side may send as many more.
@@ -71,6 +72,9 @@ pub(crate) trait Downstream: Side {
 
     /// Sends the head of the reply; the whole reply when it is the `end`.
     fn reply(&mut self, head: response::Parts, end: bool) -> Result<(), Broken>;
+
+    /// A part of what was sent has been written, and not all of it: nothing else may follow.
+    fn is_in_the_middle(&self) -> bool;
 
     /// Ready when the client has given the exchange up.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Broken>;

@@ -58,7 +58,8 @@ impl Told<'_> {
             .collect();
         let mut forwarded_for = Vec::new();
         if self.forwarded.append {
-            for value in fields.get_all(X_FORWARDED_FOR) {
+            let before = fields.get_all(X_FORWARDED_FOR).iter();
+            for value in before.filter(|value| !value.is_empty()) {
                 forwarded_for.extend_from_slice(value.as_bytes());
                 forwarded_for.extend_from_slice(b", ");
             }

@@ -139,7 +139,10 @@ impl Session<'_> {
             }
         });
         match pin!(lent).await {
-            Ok(Ok(connection)) => Ok(Ok((connection, Instant::now()))),
+            Ok(Ok(connection)) => {
+                self.handle.touch();
+                Ok(Ok((connection, Instant::now())))
+            }
             Ok(Err(failure)) => Ok(Err(failure)),
             Err(end) => {
                 to.upstream.stats.inc(Cluster::UPSTREAM_RQ_CANCELLED);

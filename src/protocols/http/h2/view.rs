@@ -53,8 +53,8 @@ pub(super) fn objection(listener: &HttpListener, head: &request::Parts) -> Optio
     if config.underscores != Underscores::Allow && has_underscores(listener, head) {
         return Some(Failure::Underscore);
     }
-    let expects = head.headers.get(header::EXPECT);
-    if expects.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+    let mut expects = head.headers.get_all(header::EXPECT).iter();
+    if expects.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
         return Some(Failure::Expectation);
     }
     if head.method == Method::CONNECT && !config.allow_connect {
