@@ -98,6 +98,8 @@ fn a_stream_that_a_server_refuses_is_sent_again() {
         assert_eq!(seen.requests.load(Ordering::SeqCst), 2);
         proxy
             .stats()
+            .expect("cluster.web.http2.rx_reset", 1)
+            .expect("cluster.web.http2.tx_reset", 0)
             .expect("cluster.web.upstream_rq_retry", 1)
             .expect("cluster.web.upstream_rq_retry_success", 1);
     });
@@ -121,9 +123,16 @@ fn a_server_that_says_goaway_is_left_in_order() {
                 assert_eq!(status, 200, "{path}");
             }
         }
-        assert!(seen.connections.load(Ordering::SeqCst) > 5);
-        proxy
-            .stats()
+        let left = seen.connections.load(Ordering::SeqCst);
+        assert!(left > 5);
+        let stats = proxy.stats();
+        let goaways = stats.value("cluster.web.http2.rx_goaway");
+        assert!(
+            goaways >= left as i64 - 1,
+            "{goaways} of {left} connections"
+        );
+        stats
+            .expect("cluster.web.http2.streams_active", 0)
             .expect("http.edge.downstream_rq_2xx", 40)
             .expect("http.edge.downstream_rq_error", 0);
     });
@@ -250,7 +259,7 @@ fn a_request_that_waits_for_a_connection_is_504_when_its_time_is_over() {
             let proxy = Proxy::start(&format!(
                 "listeners:\n- name: edge\n  listen: 127.0.0.1:0\n  protocol: http\n  http:\n    virtual_hosts:\n    - name: all\n      domains: [\"*\"]\n      routes:\n      \
                 - {{ name: patient, path: /patient, cluster: web, timeout: 0s }}\n      \
-                - {{ name: quick, prefix: /, cluster: web, timeout: 300ms }}\n\
+                - {{ name: quick, prefix: /, cluster: web, timeout: 2s }}\n\
                 clusters:\n- {{ name: web, endpoints: [\"{server}\"], http: {{ version: {version}, max_streams: 1 }}, \
                 pool: {{ max_connections: 1, wait_timeout: 60s }} }}\n"
             ));
@@ -258,7 +267,11 @@ fn a_request_that_waits_for_a_connection_is_504_when_its_time_is_over() {
             let _patient = tokio::spawn(get(requests.clone(), "/patient".into()));
             wait_for(|| proxy.stats().value("cluster.web.upstream_rq_total") == 1).await;
             let begun = std::time::Instant::now();
-            assert_eq!(get(requests, "/quick".into()).await.1, 504, "{version}");
+            let quick = tokio::spawn(get(requests, "/quick".into()));
+            let pending = "cluster.web.upstream_rq_pending_active";
+            wait_for(|| proxy.stats().value(pending) == 1).await;
+            assert_eq!(quick.await.unwrap().1, 504, "{version}");
+            proxy.stats().expect(pending, 0);
             assert!(begun.elapsed() < Duration::from_secs(10));
             proxy
                 .stats()

@@ -230,5 +230,6 @@ fn http_upstream(target: &Target, parts: &WorkerParts<'_>) -> Option<Rc<HttpUpst
     let shared = target.cluster.http.as_ref()?;
     let pool = (parts.pool)(&shared.pool);
     let config = shared.config.clone();
-    Some(Rc::new(HttpUpstream::new(target, config, pool)))
+    let two = parts.shard.scope(&[target.cluster.name.as_bytes()]);
+    Some(Rc::new(HttpUpstream::new(target, config, pool, two)))
 }

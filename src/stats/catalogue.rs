@@ -245,6 +245,7 @@ scopes! {
         Counter UPSTREAM_RQ_3XX "upstream_rq_3xx" Count "HTTP replies with a status from 300 to 399";
         Counter UPSTREAM_RQ_4XX "upstream_rq_4xx" Count "HTTP replies with a status from 400 to 499";
         Counter UPSTREAM_RQ_5XX "upstream_rq_5xx" Count "HTTP replies with a status from 500, and requests that the proxy had to answer in the cluster's place";
+        Gauge UPSTREAM_RQ_PENDING_ACTIVE "upstream_rq_pending_active" Count "HTTP requests that wait for a connection";
         Counter UPSTREAM_RQ_PENDING_TOTAL "upstream_rq_pending_total" Count "HTTP requests that waited for a connection";
         Counter UPSTREAM_RQ_PENDING_OVERFLOW "upstream_rq_pending_overflow" Count "HTTP requests refused because max_waiting others waited, or because none came free in time";
         Counter UPSTREAM_RQ_PENDING_FAILURE_EJECT "upstream_rq_pending_failure_eject" Count "HTTP requests for which no connection could be opened";
@@ -296,6 +297,15 @@ scopes! {
     /// One status code that a cluster answered with.
     ClusterCode "cluster.{cluster}.code.{code}" {
         Counter TOTAL "total" Count "HTTP replies with this status";
+    }
+    /// The HTTP/2 connections to the servers of a cluster.
+    ClusterTwo "cluster.{cluster}.http2" {
+        Gauge STREAMS_ACTIVE "streams_active" Count "Streams open";
+        Counter RX_RESET "rx_reset" Count "Streams reset by servers";
+        Counter TX_RESET "tx_reset" Count "Streams reset by the proxy";
+        Counter RX_GOAWAY "rx_goaway" Count "GOAWAY frames that servers sent";
+        Counter TX_GOAWAY "tx_goaway" Count "GOAWAY frames sent to servers";
+        Counter RX_MESSAGING_ERROR "rx_messaging_error" Count "Connections ended because what a server sent was no HTTP/2";
     }
     /// Upstream connections of one cluster that clients share.
     Pool "cluster.{cluster}.pool" {

@@ -6,8 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future as _, poll_fn};
-use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -17,13 +16,13 @@ use bytes::Bytes;
 use h2::SendStream;
 use h2::client::{self, Builder, ResponseFuture, SendRequest};
 use narrows_parsers::http1::MAX_HEAD_BYTES;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
-use super::pool::{Busy, HttpUpstream};
-use crate::stats::{Cluster as ClusterStat, ClusterEndpoint, Scope};
+use super::leased::Leased;
+use super::pool::{Busy, HttpUpstream, Pending};
+use crate::stats::{Cluster as ClusterStat, ClusterEndpoint, ClusterTwo, Scope};
 use crate::upstream::Endpoint;
-use crate::upstream::pool::{CheckoutError, CloseReason, Lease, OpenError, OpenErrorKind, Tenure};
+use crate::upstream::pool::{CheckoutError, CloseReason, OpenError, OpenErrorKind, Tenure};
 
 /// What a server may send of one reply before a client has taken it: the window RFC 9113 §6.9.2 begins with. A stream holds no more than
 /// this of a reply that its client reads slowly.
@@ -88,7 +87,7 @@ impl HttpUpstream {
     /// # Errors
     /// Why there is none.
     pub async fn stream(self: &Rc<Self>, now: Instant) -> Result<H2Stream, CheckoutError> {
-        self.stats.inc(ClusterStat::UPSTREAM_RQ_PENDING_TOTAL);
+        let _pending = Pending::new(&self.stats);
         let config = self.pool.shared().policy().config.clone();
         let deadline = tokio::time::Instant::from_std(now + config.wait_timeout);
         let mut tried = Vec::new();
@@ -188,6 +187,7 @@ async fn open(upstream: Rc<HttpUpstream>, h2: Rc<H2Endpoint>, endpoint: Arc<Endp
     let opened = connect(&upstream, &h2, &endpoint).await;
     h2.opening.set(false);
     let idle_timeout = upstream.pool.shared().policy().config.idle_timeout;
+    let two = upstream.two.clone();
     // From here on the connection lives as long as somebody else holds the upstream, or uses it.
     drop(upstream);
     match opened {
@@ -195,7 +195,7 @@ async fn open(upstream: Rc<HttpUpstream>, h2: Rc<H2Endpoint>, endpoint: Arc<Endp
             h2.connections.borrow_mut().push(Rc::clone(&connection));
             h2.room.notify_waiters();
             drop(h2);
-            serve(io, &connection, idle_timeout).await;
+            serve(io, &connection, idle_timeout, &two).await;
         }
         Err(error) => {
             h2.failures.set(h2.failures.get() + 1);
@@ -226,10 +226,7 @@ async fn connect(
     }
     let reason = Rc::new(Cell::new(CloseReason::UpstreamError));
     let tenure = lease.tenure();
-    let io = Leased {
-        lease: Some(lease),
-        reason: Rc::clone(&reason),
-    };
+    let io = Leased::new(lease, Rc::clone(&reason), upstream.two.clone());
     let max_streams = upstream.config.max_streams;
     let handshake = settings(max_streams).handshake(io).await;
     let (requests, io) = handshake.map_err(|error| protocol_error(error.to_string()))?;
@@ -269,6 +266,7 @@ async fn serve(
     io: client::Connection<Leased, Bytes>,
     connection: &Rc<Connection>,
     idle_timeout: Option<Duration>,
+    two: &Scope<ClusterTwo>,
 ) {
     let mut io = pin!(io);
     let ended = tokio::select! {
@@ -286,6 +284,7 @@ async fn serve(
     if let Some(Err(error)) = ended {
         tracing::debug!(%error, "an HTTP/2 connection to a server failed");
         if error.is_library() {
+            two.inc(ClusterTwo::RX_MESSAGING_ERROR);
             connection.reason.set(CloseReason::ProtocolError);
         }
     } else if connection.reason.get() == CloseReason::UpstreamError {
@@ -387,7 +386,9 @@ impl Connection {
 
 impl H2Stream {
     fn new(connection: Rc<Connection>, busy: Busy) -> Self {
-        busy.upstream().stats.inc(ClusterStat::UPSTREAM_RQ_TOTAL);
+        let upstream = busy.upstream();
+        upstream.stats.inc(ClusterStat::UPSTREAM_RQ_TOTAL);
+        upstream.two.gauge_add(ClusterTwo::STREAMS_ACTIVE, 1);
         if let Some(endpoint) = busy.endpoint() {
             endpoint.inc(ClusterEndpoint::RQ_TOTAL);
         }
@@ -417,6 +418,8 @@ impl H2Stream {
 
 impl Drop for H2Stream {
     fn drop(&mut self) {
+        let two = &self.busy.upstream().two;
+        two.gauge_add(ClusterTwo::STREAMS_ACTIVE, -1);
         let streams = &self.connection.streams;
         streams.set(streams.get().saturating_sub(1));
         if streams.get() == 0 {
@@ -438,89 +441,5 @@ impl<'a> Waits<'a> {
 impl Drop for Waits<'_> {
     fn drop(&mut self) {
         self.0.set(self.0.get().saturating_sub(1));
-    }
-}
-
-/// The lease of a connection, as h2 reads and writes it.
-struct Leased {
-    /// `None` only while it is dropped.
-    lease: Option<Lease>,
-    reason: Rc<Cell<CloseReason>>,
-}
-
-impl Leased {
-    fn with<T>(
-        self: Pin<&mut Self>,
-        act: impl FnOnce(&mut Lease) -> Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        match &mut self.get_mut().lease {
-            Some(lease) => act(lease),
-            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
-        }
-    }
-}
-
-impl AsyncRead for Leased {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.with(|lease| {
-            let before = buffer.filled().len();
-            let read = Pin::new(lease.stream()).poll_read(cx, buffer);
-            lease.moved((buffer.filled().len() - before) as u64, 0);
-            read
-        })
-    }
-}
-
-impl AsyncWrite for Leased {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.with(|lease| {
-            let written = Pin::new(lease.stream()).poll_write(cx, bytes);
-            written.map_ok(|count| {
-                lease.moved(0, count as u64);
-                count
-            })
-        })
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.with(|lease| {
-            let written = Pin::new(lease.stream()).poll_write_vectored(cx, pieces);
-            written.map_ok(|count| {
-                lease.moved(0, count as u64);
-                count
-            })
-        })
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.with(|lease| Pin::new(lease.stream()).poll_flush(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.with(|lease| Pin::new(lease.stream()).poll_shutdown(cx))
-    }
-}
-
-impl Drop for Leased {
-    fn drop(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            lease.discard(self.reason.get());
-        }
     }
 }

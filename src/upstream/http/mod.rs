@@ -7,6 +7,7 @@
 mod codes;
 mod h1;
 mod h2;
+mod leased;
 mod pool;
 mod shared;
 

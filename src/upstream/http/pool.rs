@@ -9,7 +9,7 @@ use super::H1Connection;
 use super::h2::H2Endpoint;
 use crate::config::HttpClusterConfig;
 use crate::listener::Target;
-use crate::stats::{Cluster as ClusterStat, ClusterEndpoint, Scope};
+use crate::stats::{Cluster as ClusterStat, ClusterEndpoint, ClusterTwo, Scope};
 use crate::upstream::pool::{CheckoutError, ClusterPool};
 use crate::upstream::{Cluster, Endpoint};
 
@@ -19,6 +19,8 @@ pub struct HttpUpstream {
     pub cluster: Arc<Cluster>,
     /// `cluster.*`
     pub stats: Scope<ClusterStat>,
+    /// Its HTTP/2 connections.
+    pub(super) two: Scope<ClusterTwo>,
     /// How its servers are spoken to.
     pub config: HttpClusterConfig,
     pub(super) pool: Rc<ClusterPool>,
@@ -41,9 +43,17 @@ pub(super) struct Busy {
     endpoint: usize,
 }
 
+/// A request that waits for a connection, until it is dropped.
+pub(super) struct Pending<'a>(&'a Scope<ClusterStat>);
+
 impl HttpUpstream {
     /// A cluster that an HTTP listener sends to. `pool` is this worker's part of its connections.
-    pub fn new(target: &Target, config: HttpClusterConfig, pool: Rc<ClusterPool>) -> Self {
+    pub fn new(
+        target: &Target,
+        config: HttpClusterConfig,
+        pool: Rc<ClusterPool>,
+        two: Scope<ClusterTwo>,
+    ) -> Self {
         let load = |stats: &Scope<ClusterEndpoint>| Load {
             stats: stats.clone(),
             busy: Cell::new(0),
@@ -53,6 +63,7 @@ impl HttpUpstream {
             stats: target.stats.clone(),
             endpoints: target.endpoints.iter().map(load).collect(),
             cluster: Arc::clone(&target.cluster),
+            two,
             config,
             pool,
             turn: Cell::new(0),
@@ -71,7 +82,7 @@ impl HttpUpstream {
     /// # Errors
     /// Why there is none.
     pub async fn connection(self: &Rc<Self>, now: Instant) -> Result<H1Connection, CheckoutError> {
-        self.stats.inc(ClusterStat::UPSTREAM_RQ_PENDING_TOTAL);
+        let _pending = Pending::new(&self.stats);
         let waiting = self.pool.shared().policy().config.wait_timeout;
         let deadline = tokio::time::Instant::from_std(now + waiting);
         let mut tried = Vec::new();
@@ -110,6 +121,21 @@ impl HttpUpstream {
             .filter(|place| !tried.contains(place))
             .min_by_key(|place| self.endpoints.get(*place).map(|load| load.busy.get()))?;
         Some((place, self.cluster.endpoints.get(place)?))
+    }
+}
+
+impl<'a> Pending<'a> {
+    pub(super) fn new(stats: &'a Scope<ClusterStat>) -> Self {
+        stats.inc(ClusterStat::UPSTREAM_RQ_PENDING_TOTAL);
+        stats.gauge_add(ClusterStat::UPSTREAM_RQ_PENDING_ACTIVE, 1);
+        Self(stats)
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.0
+            .gauge_add(ClusterStat::UPSTREAM_RQ_PENDING_ACTIVE, -1);
     }
 }
 
