@@ -291,3 +291,13 @@ fn blocked_if_pending<T>(polled: Poll<io::Result<T>>) -> io::Result<T> {
         Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
     }
 }
+
+/// What a vectored write of `pieces` has written, when it was so many bytes.
+pub fn written<'a>(pieces: &'a [IoSlice<'_>], count: usize) -> impl Iterator<Item = &'a [u8]> {
+    let mut left = count;
+    pieces.iter().map(move |piece| {
+        let written = piece.len().min(left);
+        left -= written;
+        piece.get(..written).unwrap_or_default()
+    })
+}

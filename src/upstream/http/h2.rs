@@ -307,43 +307,52 @@ impl H2Endpoint {
 
     /// A connection with room, which is taken. When there is none, whoever polls is woken when h2 has room; when a stream ends, `room` says so.
     fn take(&self, cx: &mut Context<'_>) -> Option<Rc<Connection>> {
-        let mut connections = self.connections.borrow_mut();
+        let mut found = None;
         // Those that a server has said GOAWAY on leave here; their streams go on.
-        connections.retain(|connection| connection.is_open(cx));
-        let connection = connections
-            .iter()
-            .find(|connection| connection.has_room(cx))?;
+        self.connections
+            .borrow_mut()
+            .retain(|connection| match connection.room(cx) {
+                Room::Never => false,
+                Room::Free if found.is_none() => {
+                    found = Some(Rc::clone(connection));
+                    true
+                }
+                Room::Free | Room::NotNow => true,
+            });
+        let connection = found?;
         connection.streams.set(connection.streams.get() + 1);
-        Some(Rc::clone(connection))
+        Some(connection)
     }
 }
 
-impl Connection {
-    /// New streams may be begun on it, at some time.
-    fn is_open(&self, cx: &mut Context<'_>) -> bool {
-        let mut requests = self.requests.borrow_mut();
-        let failed = match requests.as_mut() {
-            Some(requests) => matches!(requests.poll_ready(cx), Poll::Ready(Err(_))),
-            None => return false,
-        };
-        if failed {
-            *requests = None;
-        }
-        !failed
-    }
+/// Whether a stream may be begun on a connection.
+enum Room {
+    Free,
+    NotNow,
+    Never,
+}
 
-    /// A stream may be begun on it now.
-    fn has_room(&self, cx: &mut Context<'_>) -> bool {
+impl Connection {
+    fn room(&self, cx: &mut Context<'_>) -> Room {
         let mut requests = self.requests.borrow_mut();
-        let Some(requests) = requests.as_mut() else {
-            return false;
+        let Some(open) = requests.as_mut() else {
+            return Room::Never;
         };
-        let allowed = requests.current_max_send_streams();
-        if self.streams.get() >= self.max_streams.min(allowed) {
-            return false;
+        match open.poll_ready(cx) {
+            Poll::Ready(Err(_)) => {
+                *requests = None;
+                Room::Never
+            }
+            // h2 counts a stream that was given up until its RST_STREAM is written, which the connection does next.
+            Poll::Pending => Room::NotNow,
+            Poll::Ready(Ok(())) => {
+                let allowed = self.max_streams.min(open.current_max_send_streams());
+                match self.streams.get() < allowed {
+                    true => Room::Free,
+                    false => Room::NotNow,
+                }
+            }
         }
-        // h2 counts a stream that was given up until its RST_STREAM is written, which the connection does next.
-        matches!(requests.poll_ready(cx), Poll::Ready(Ok(())))
     }
 
     /// It takes no more streams.
@@ -372,10 +381,13 @@ impl Connection {
         }
     }
 
-    /// Ready when it has had no stream for so long.
+    /// Ready when it has had no stream for so long from now on.
     async fn unused_for(&self, time: Duration) {
-        while !self.was_unused_for(time) {
+        loop {
             tokio::time::sleep(time).await;
+            if self.was_unused_for(time) {
+                return;
+            }
         }
     }
 

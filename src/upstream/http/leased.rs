@@ -10,6 +10,7 @@ use narrows_parsers::http2::{FrameKind, FrameScanner};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::stats::{ClusterTwo, Scope};
+use crate::stream::written;
 use crate::upstream::pool::{CloseReason, Lease};
 
 /// The lease of a connection, as h2 reads and writes it.
@@ -119,12 +120,7 @@ impl AsyncWrite for Leased {
                 count
             })
         }))?;
-        let mut left = count;
-        for piece in pieces {
-            let written = piece.len().min(left);
-            leased.went(piece.get(..written).unwrap_or_default());
-            left -= written;
-        }
+        written(pieces, count).for_each(|bytes| leased.went(bytes));
         Poll::Ready(Ok(count))
     }
 

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::guard::{Flood, FloodGuard};
 use crate::stats::{HttpTwo, Scope};
-use crate::stream::Stream;
+use crate::stream::{Stream, written};
 
 /// Bytes both ways, and whether there was too much of something, for whoever asks after h2 has taken the connection.
 #[derive(Default)]
@@ -197,12 +197,7 @@ impl AsyncWrite for Client {
     ) -> Poll<io::Result<usize>> {
         let client = self.get_mut();
         let count = ready!(Pin::new(&mut client.stream).poll_write_vectored(cx, pieces))?;
-        let mut left = count;
-        for piece in pieces {
-            let written = piece.len().min(left);
-            client.went(piece.get(..written).unwrap_or_default());
-            left -= written;
-        }
+        written(pieces, count).for_each(|bytes| client.went(bytes));
         Poll::Ready(Ok(count))
     }
 
