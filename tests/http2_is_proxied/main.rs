@@ -191,6 +191,50 @@ fn a_body_that_was_begun_is_not_sent_in_part() {
     });
 }
 
+/// The announced length is there, the end of the stream is not: who leaves in between has had its reply.
+#[test]
+fn a_client_of_http1_that_leaves_with_its_whole_reply_did_not_leave_early() {
+    run(async {
+        let server = serve(Arc::default(), |_, _, mut respond| async move {
+            let head = http::Response::builder().header("content-length", 5);
+            let mut body = respond
+                .send_response(head.body(()).unwrap(), false)
+                .unwrap();
+            body.send_data(Bytes::from_static(b"whole"), false).unwrap();
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let _ = body.send_data(Bytes::new(), true);
+        });
+        let proxy = start("http2", server, "");
+        let address = proxy.address("edge");
+        let asked = tokio::task::spawn_blocking(move || {
+            use std::io::{Read as _, Write as _};
+            let mut client = support::peer::connect(address);
+            client
+                .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                .unwrap();
+            let mut said = Vec::new();
+            let mut buffer = [0; 512];
+            while !said.ends_with(b"whole") {
+                let count = client.read(&mut buffer).unwrap();
+                assert!(count > 0);
+                said.extend(&buffer[..count]);
+            }
+        });
+        asked.await.unwrap();
+        wait_for(|| {
+            let stats = proxy.stats();
+            stats.value("http.edge.downstream_rq_total") == 1
+                && stats.value("http.edge.downstream_rq_active") == 0
+        })
+        .await;
+        proxy
+            .stats()
+            .expect("http.edge.downstream_rq_2xx", 1)
+            .expect("http.edge.downstream_rq_rx_reset", 0)
+            .expect("http.edge.downstream_rq_error", 0);
+    });
+}
+
 /// A cluster in maintenance: what is under way ends, the connection with it, and nobody begins anything on it.
 #[test]
 fn a_drained_cluster_gets_no_request_over_a_connection_that_is_open() {

@@ -170,6 +170,10 @@ impl Downstream for H1Client<'_> {
         if matches!(self.handle.verdict(cx), Verdict::Abort | Verdict::Idle) {
             return Poll::Ready(Broken::Gone);
         }
+        // A client may leave when it has what was announced, before a server of HTTP/2 has said that nothing follows.
+        if self.out.is_whole() {
+            return Poll::Pending;
+        }
         // While the request comes, whoever reads it looks at the client.
         while self.input.is_done() && self.input.carry().len() < READ_AHEAD_BYTES {
             let read = ready!(self.input.poll_read(self.stream, cx));

@@ -80,6 +80,11 @@ impl Out {
         self.at == self.text.len() && self.body.is_empty() && self.tail.is_empty()
     }
 
+    /// All has been written that its head has announced: the peer takes the message for whole, though its end may not have come here yet.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self.framing, Framing::Length(_)) && self.promised == 0 && self.is_empty()
+    }
+
     /// How much of `wanted` may be put.
     pub(super) fn poll_room(
         &mut self,
