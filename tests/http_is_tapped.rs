@@ -54,7 +54,7 @@ fn each_request_is_counted_once() {
             let pieces = json!({"body": 100_000, "length": false});
             ask("POST /echo", 200, "checkout", pieces);
         }
-        expect_counts(&at_rest(&proxy, "edge", 11 * TIMES), version);
+        expect_counts(&timed(&proxy, 11 * TIMES), version);
     }
 }
 
@@ -122,7 +122,7 @@ fn the_time_is_the_servers() {
         caller
             .ask(version, address, "GET /drip/20", plain())
             .expect(200);
-        let stats = at_rest(&proxy, "edge", 2);
+        let stats = timed(&proxy, 2);
         let between = |name: &str, percent: f64, wanted: std::ops::Range<f64>| {
             let seen = stats.histogram(&format!("http.edge.{name}")).at(percent);
             assert!(
@@ -164,7 +164,7 @@ fn what_breaks_off_is_counted_on_the_side_that_broke_it() {
         eventually("it is counted as left", || {
             (proxy.stats().value("http.edge.downstream_rq_rx_reset") == 1).then_some(())
         });
-        let stats = at_rest(&proxy, "edge", 2);
+        let stats = at_rest(&proxy, 2);
         stats
             .expect("http.edge.downstream_rq_error", 2)
             .expect("cluster.shop.upstream_rq_rx_reset", 1)
@@ -221,7 +221,7 @@ fn requests_that_are_sent_ahead_are_paired_in_order() {
     client.read_to_string(&mut answer).unwrap();
     assert!(answer.ends_with("until the end"), "{answer}");
     drop(client);
-    let stats = at_rest(&proxy, "edge", 4);
+    let stats = timed(&proxy, 4);
     for code in [200, 404, 500, 201] {
         stats.expect(&format!("http.edge.code.{code}.total"), 1);
     }
@@ -278,7 +278,7 @@ fn what_can_not_be_followed_passes_and_is_counted_with_its_reason() {
             .expect(&format!("http.edge.decoding_error.{reason}.cx_total"), 1)
             .expect("http.edge.downstream_rq_active", 0);
         drop(client);
-        let stats = at_rest(&proxy, "edge", i64::from(reason == "unexpected_reply"));
+        let stats = at_rest(&proxy, i64::from(reason == "unexpected_reply"));
         stats.expect("cluster.shop.upstream_rq_active", 0);
     }
 }
@@ -351,7 +351,7 @@ fn real_peers_notice_nothing() {
             said.contains("2000 succeeded, 0 failed, 0 errored"),
             "{said}"
         );
-        let stats = at_rest(&proxy, "edge", 2002);
+        let stats = timed(&proxy, 2002);
         stats
             .expect("http.edge.code.200.total", 2001)
             .expect("http.edge.code.404.total", 1)
@@ -392,12 +392,23 @@ fn tap(server: SocketAddr) -> Proxy {
 }
 
 /// The statistics once so many requests have been seen and none is under way.
-fn at_rest(proxy: &Proxy, listener: &str, requests: i64) -> Stats {
-    let value = |stats: &Stats, name: &str| stats.value(&format!("http.{listener}.{name}"));
+fn at_rest(proxy: &Proxy, requests: i64) -> Stats {
     eventually("all requests have ended", || {
         let stats = proxy.stats();
-        (value(&stats, "downstream_rq_total") == requests
-            && value(&stats, "downstream_rq_active") == 0)
-            .then_some(stats)
+        is_at_rest(&stats, requests).then_some(stats)
     })
+}
+
+/// The same once the times of all of them are there: a worker hands its histograms over later than its counters.
+fn timed(proxy: &Proxy, requests: i64) -> Stats {
+    eventually("all requests have been timed", || {
+        let stats = proxy.stats();
+        let recorded = stats.count("http.edge.downstream_rq_time_ms");
+        (is_at_rest(&stats, requests) && recorded == requests as u64).then_some(stats)
+    })
+}
+
+fn is_at_rest(stats: &Stats, requests: i64) -> bool {
+    stats.value("http.edge.downstream_rq_total") == requests
+        && stats.value("http.edge.downstream_rq_active") == 0
 }
