@@ -127,11 +127,21 @@ pub enum Malformed {
     HpackTruncated,
     /// A gRPC message whose first byte is neither 0 nor 1.
     GrpcPrefix,
+    /// A first byte that is of no RESP type, or of one that has no place there.
+    RespType,
+    /// A RESP length, count or integer that is none, or none that fits.
+    RespNumber,
+    /// A RESP line or text that does not end where it should.
+    RespLineEnd,
+    /// RESP values within values, deeper than any server sends.
+    RespDepth,
+    /// An inline request that is too long, or whose quotes have no end.
+    RespInline,
 }
 
 impl Malformed {
     /// Every reason, for tables and tests.
-    pub const ALL: [Self; 61] = [
+    pub const ALL: [Self; 66] = [
         Self::MessageLength,
         Self::Truncated,
         Self::UnknownFlag,
@@ -193,6 +203,11 @@ impl Malformed {
         Self::HpackTableSize,
         Self::HpackTruncated,
         Self::GrpcPrefix,
+        Self::RespType,
+        Self::RespNumber,
+        Self::RespLineEnd,
+        Self::RespDepth,
+        Self::RespInline,
     ];
 
     /// A short name for stats, in snake case.
@@ -259,6 +274,11 @@ impl Malformed {
             Self::HpackTableSize => "hpack_table_size",
             Self::HpackTruncated => "hpack_truncated",
             Self::GrpcPrefix => "grpc_prefix",
+            Self::RespType => "resp_type",
+            Self::RespNumber => "resp_number",
+            Self::RespLineEnd => "resp_line_end",
+            Self::RespDepth => "resp_depth",
+            Self::RespInline => "resp_inline",
         }
     }
 }
@@ -327,6 +347,11 @@ impl fmt::Display for Malformed {
             Self::HpackTableSize => "size of the HPACK table that is not allowed",
             Self::HpackTruncated => "list of fields ends in the middle of one",
             Self::GrpcPrefix => "body is not gRPC messages",
+            Self::RespType => "first byte of no RESP type that has a place here",
+            Self::RespNumber => "RESP length, count or integer that is none",
+            Self::RespLineEnd => "RESP line or text that does not end where it should",
+            Self::RespDepth => "RESP values nested too deep",
+            Self::RespInline => "inline request that is too long, or with unbalanced quotes",
         })
     }
 }

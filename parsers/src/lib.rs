@@ -14,6 +14,7 @@ mod step;
 pub mod http1;
 pub mod http2;
 pub mod mongo;
+pub mod redis;
 #[doc(hidden)]
 pub mod replay;
 
