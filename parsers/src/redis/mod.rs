@@ -8,6 +8,8 @@
 //!
 //! `number` reads lengths and counts, `texts` keeps the front of texts, `nesting` knows what is open, in a list rather than by recursion.
 
+pub mod command;
+
 mod limits;
 mod nesting;
 mod number;
