@@ -4,7 +4,7 @@
 #   tests/support/setup.sh            what the tests and the demo need
 #   tests/support/setup.sh bench      what `make bench` needs besides
 #   tests/support/setup.sh NAME...    single parts: mongod python node promtool curl openssl nginx nghttp2 chromium
-#                                     haproxy wrk h2load envoy
+#                                     redis haproxy wrk h2load envoy twemproxy
 #
 # Afterwards `.cache/bin/NAME` runs each of them (NARROWS_CACHE names another folder). Debian packages are
 # unpacked into the cache, not installed: that needs no root and starts no haproxy or nginx service.
@@ -36,11 +36,13 @@ parts() {
     local part
     for part in "${@:-tests}"; do
         case $part in
-        tests) echo compiler python node mongod promtool curl openssl nginx nghttp2 chromium ;;
+        tests) echo compiler python node mongod promtool curl openssl nginx nghttp2 chromium redis ;;
         demo) echo compiler python mongod ;;
         mongod | envoy) echo python "$part" ;;
-        bench) echo compiler python haproxy nginx wrk h2load envoy ;;
-        compiler | python | node | promtool | curl | openssl | nginx | nghttp2 | chromium | haproxy | wrk | h2load) echo "$part" ;;
+        bench) echo compiler python haproxy nginx wrk h2load envoy redis twemproxy ;;
+        compiler | python | node | promtool | curl | openssl | nginx | nghttp2 | chromium | redis | haproxy | wrk | h2load | twemproxy)
+            echo "$part"
+            ;;
         *)
             echo "setup: unknown part '$part'" >&2
             echo unknown
@@ -76,7 +78,7 @@ set_up_python() {
     # The folder's name says which list and which Python it is for, so a change of either makes a new one.
     packages=$cache/python/$version-$(sha256sum "$repository/tests/drivers/requirements.txt" | cut -c1-12)
     if [ ! -d "$packages" ]; then
-        say "PyMongo, gRPC, HTTP/2 and WebSockets for Python"
+        say "PyMongo, redis-py, gRPC, HTTP/2 and WebSockets for Python"
         rm -rf "$packages.new"
         if ! pip install --target "$packages.new" -r "$repository/tests/drivers/requirements.txt"; then
             lacks "the Python packages" "pip could not install tests/drivers/requirements.txt"
@@ -94,7 +96,7 @@ set_up_node() {
         command -v $tool >/dev/null && continue
         # Debian 12's Node.js is 18, too old for the current driver; 13 and later have one that will do.
         install_debian nodejs npm && command -v $tool >/dev/null && continue
-        lacks $tool "the tests run MongoDB's driver for Node.js: install Node.js 20.19 or newer, with npm"
+        lacks $tool "the tests run drivers for Node.js: install Node.js 20.19 or newer, with npm"
         return 1
     done
     if ! node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)'; then
@@ -104,12 +106,12 @@ set_up_node() {
     # As with Python: another list, another folder.
     packages=$cache/node/$(cat "$repository"/tests/drivers/node/package*.json | sha256sum | cut -c1-12)
     if [ ! -d "$packages" ]; then
-        say "MongoDB's driver for Node.js"
+        say "drivers of MongoDB and Redis for Node.js"
         rm -rf "$packages.new"
         mkdir -p "$packages.new"
         cp "$repository"/tests/drivers/node/package*.json "$packages.new"
         if ! npm ci --prefix "$packages.new" --ignore-scripts --no-audit --no-fund --loglevel error >&2; then
-            lacks "the mongodb package" "npm could not install tests/drivers/node/package-lock.json"
+            lacks "the Node.js packages" "npm could not install tests/drivers/node/package-lock.json"
             return 1
         fi
         mv "$packages.new" "$packages"
@@ -170,6 +172,15 @@ set_up_nginx() { use_debian nginx nginx-core -v; }
 set_up_nghttp2() { use_debian nghttp nghttp2-client --version && set_up_h2load && use_debian nghttpd nghttp2-server --version; }
 set_up_h2load() { use_debian h2load nghttp2-client --version; }
 set_up_wrk() { use_debian wrk wrk; }
+set_up_twemproxy() { use_debian nutcracker nutcracker --version; }
+
+set_up_redis() {
+    local tool
+    use_debian redis-server redis-server --version || return 1
+    for tool in redis-cli redis-benchmark; do
+        use_debian $tool redis-tools --version || return 1
+    done
+}
 
 # The browser itself: what Debian has in /usr/bin is a script around it that knows only the installed place.
 set_up_chromium() { use_debian chromium chromium --version; }
