@@ -9,12 +9,12 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{
     AdminFile, ClusterFile, Config, ConfigError, Field, File, HTTP_MODES, HttpFile, HttpMode,
     ListenerFile, MONGO_MODES, MongoFile, MongoMode, PROTOCOLS, Place, PoolFile, Problem,
-    ProtocolName, StatsFile, StatsdFile, from_flags, load, quoted,
+    ProtocolName, RedisFile, StatsFile, StatsdFile, from_flags, load, quoted,
 };
 
 pub use user::{AddArgs, ListArgs, MechanismName, RemoveArgs, UserAction, UserArgs, UserError};
 
-/// A proxy for MongoDB and TCP that measures every operation that passes.
+/// A proxy for MongoDB, Redis, HTTP and TCP that measures every operation that passes.
 ///
 /// Exit codes: 0 clean, 1 failure while running, 2 bad usage or configuration.
 #[derive(Clone, Debug, Parser, PartialEq)]
@@ -57,7 +57,7 @@ pub struct RunArgs {
     )]
     pub to: Option<String>,
     /// How to forward: tap, one upstream connection a client, bytes unchanged; mongo by collapse, http by proxy, many
-    /// clients over few upstream connections [default: tap for mongo, proxy for http]
+    /// clients over few upstream connections [default: tap for mongo and redis, proxy for http]
     #[arg(
         long,
         value_name = "tap|collapse|proxy",
@@ -124,6 +124,7 @@ impl RunArgs {
             cluster: flag("--listen", name.to_owned()),
             mongo: self.mongo(choice),
             http: self.http(choice),
+            redis: self.redis(choice),
             ..ListenerFile::default()
         };
         let endpoints = self.to.iter().flat_map(|list| list.split(','));
@@ -186,6 +187,9 @@ impl RunArgs {
                 "mode tap makes one upstream connection for each client, so there is nothing to limit; \
                 the flag belongs to mode proxy"
             }
+            Some(ProtocolName::Redis) => {
+                "mode tap makes one upstream connection for each client, so there is nothing to limit"
+            }
             Some(ProtocolName::Tcp) => {
                 if self.mode.is_some() {
                     refuse("--mode", "protocol tcp has no modes");
@@ -241,12 +245,25 @@ impl RunArgs {
         }
     }
 
+    fn redis(&self, protocol: Option<ProtocolName>) -> Field<RedisFile> {
+        match self.mode_of(ProtocolName::Redis, protocol) {
+            Field::Absent => Field::Absent,
+            mode => flag(
+                "--mode",
+                RedisFile {
+                    mode,
+                    ..RedisFile::default()
+                },
+            ),
+        }
+    }
+
     /// What `--max-connections` sets, where connections are shared.
     fn pool(&self, protocol: Option<ProtocolName>) -> Field<PoolFile> {
         let is_shared = match protocol {
             Some(ProtocolName::Mongo) => self.mongo_mode() == Ok(MongoMode::Collapse),
             Some(ProtocolName::Http) => self.http_mode() == Ok(HttpMode::Proxy),
-            Some(ProtocolName::Tcp) | None => false,
+            Some(ProtocolName::Redis | ProtocolName::Tcp) | None => false,
         };
         let pool = self
             .max_connections

@@ -112,6 +112,13 @@ pub struct MongoPart {
     pub documents_written: u64,
 }
 
+/// What is known of a command of Redis.
+#[derive(Clone, Copy, Debug)]
+pub struct RedisPart {
+    /// It was one that waits for something to happen, such as BLPOP: its time is no measure of the server.
+    pub blocked: bool,
+}
+
 /// A reply of the proxy's own that its config asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Configured {

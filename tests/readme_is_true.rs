@@ -222,6 +222,7 @@ fn kind(metric: &Metric) -> String {
         Unit::Bytes => "bytes",
         Unit::Documents => "documents",
         Unit::Milliseconds => "ms",
+        Unit::Microseconds => "µs",
         Unit::Seconds => "s",
     };
     format!("{kind}, {unit}")

@@ -3,7 +3,7 @@
 use super::masking::quoted;
 use super::model::{
     ForwardedProto, HttpMode, HttpVersion, LogFormat, LogLevel, MongoCompressor, MongoMechanism,
-    MongoMode, MongoTopology, Scheme, StatsdFlavor, Underscores,
+    MongoMode, MongoTopology, RedisMode, Scheme, StatsdFlavor, Underscores,
 };
 use super::suggest::did_you_mean;
 use crate::tls::Version;
@@ -22,6 +22,7 @@ pub(crate) struct Choices<T: 'static> {
 pub(crate) enum ProtocolName {
     Http,
     Mongo,
+    Redis,
     Tcp,
 }
 
@@ -30,15 +31,22 @@ pub(crate) const PROTOCOLS: Choices<ProtocolName> = Choices {
     words: &[
         ("http", ProtocolName::Http),
         ("mongo", ProtocolName::Mongo),
+        ("redis", ProtocolName::Redis),
         ("tcp", ProtocolName::Tcp),
     ],
-    planned: &["redis"],
+    planned: &[],
 };
 
 pub(crate) const MONGO_MODES: Choices<MongoMode> = Choices {
     what: "mode",
     words: &[("tap", MongoMode::Tap), ("collapse", MongoMode::Collapse)],
     planned: &[],
+};
+
+pub(crate) const REDIS_MODES: Choices<RedisMode> = Choices {
+    what: "mode",
+    words: &[("tap", RedisMode::Tap)],
+    planned: &["collapse"],
 };
 
 /// What `auth` says by itself; what it needs has a key of its own.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::model::{
     HttpClusterConfig, HttpMode, HttpVersion, HttpVersions, LogFormat, LogLevel,
-    MongoClusterConfig, MongoMode, MongoTopology, PoolConfig, StatsLimits, StatsdFlavor,
+    MongoClusterConfig, MongoMode, MongoTopology, PoolConfig, RedisMode, StatsLimits, StatsdFlavor,
     Underscores,
 };
 use crate::tls::Version;
@@ -28,6 +28,13 @@ pub(crate) const TCP_IDLE_TIMEOUT: Option<Duration> = Some(Duration::from_secs(3
 pub(crate) const MONGO_IDLE_TIMEOUT: Option<Duration> = None;
 /// The mode that changes no byte.
 pub(crate) const MONGO_MODE: MongoMode = MongoMode::Tap;
+
+/// `timeout` of Redis is 0 unless it is set, and its clients keep silent connections.
+pub(crate) const REDIS_IDLE_TIMEOUT: Option<Duration> = None;
+/// The mode that changes no byte.
+pub(crate) const REDIS_MODE: RedisMode = RedisMode::Tap;
+/// Each is held against each key until one fits; who needs more of them needs other tools.
+pub(crate) const REDIS_KEY_PATTERNS_MAX: usize = 100;
 
 /// Envoy's `common_http_protocol_options.idle_timeout`: an HTTP connection without a request.
 pub(crate) const HTTP_IDLE_TIMEOUT: Option<Duration> = Some(Duration::from_secs(3600));

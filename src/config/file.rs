@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::choices::{
     AuthName, LOG_FORMATS, LOG_LEVELS, MONGO_AUTHS, MONGO_COMPRESSORS, MONGO_HELLOS,
-    MONGO_MECHANISMS, MONGO_MODES, MONGO_TOPOLOGIES, PROTOCOLS, STATSD_FLAVORS,
+    MONGO_MECHANISMS, MONGO_MODES, MONGO_TOPOLOGIES, PROTOCOLS, REDIS_MODES, STATSD_FLAVORS,
 };
 use super::defaults;
 use super::field::Field;
@@ -111,7 +111,7 @@ pub(crate) struct ListenerFile {
     #[serde(default)]
     pub(crate) cluster: Field<String>,
     /// A session without a byte in either direction for this long is closed; `0s` is never. Default: `1h` for protocols
-    /// http and tcp, `0s` for protocol mongo, whose drivers keep silent connections.
+    /// http and tcp, `0s` for protocols mongo and redis, whose drivers keep silent connections.
     /// Can be changed by a reload, for new sessions.
     #[serde(default)]
     #[schemars(regex(pattern = DURATION))]
@@ -130,6 +130,9 @@ pub(crate) struct ListenerFile {
     /// Only with protocol http.
     #[serde(default)]
     pub(crate) http: Field<HttpFile>,
+    /// Only with protocol redis.
+    #[serde(default)]
+    pub(crate) redis: Field<RedisFile>,
 }
 
 /// How MongoDB connections are handled.
@@ -157,6 +160,23 @@ pub(crate) struct MongoFile {
     #[serde(default)]
     #[schemars(extend("enum" = MONGO_HELLOS.available(), "default" = MONGO_HELLOS.word(defaults::MONGO_STREAMS_HELLO)))]
     pub(crate) hello: Field<String>,
+}
+
+/// How Redis connections are handled.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Redis")]
+pub(crate) struct RedisFile {
+    /// `tap`: one upstream connection a client, bytes unchanged. Can be changed by a reload, for new sessions.
+    #[serde(default)]
+    #[schemars(extend("enum" = REDIS_MODES.available(), "default" = REDIS_MODES.word(defaults::REDIS_MODE)))]
+    pub(crate) mode: Field<String>,
+    /// Patterns of keys that are counted apart, such as `user:*`; a request counts for the first that fits its first key.
+    /// `*` stands for any bytes, `?` for one. Default: none, as names of keys are data.
+    /// Can be changed by a reload, for new sessions.
+    #[serde(default)]
+    #[schemars(length(max = defaults::REDIS_KEY_PATTERNS_MAX))]
+    pub(crate) key_patterns: Field<Vec<Field<String>>>,
 }
 
 /// A named set of endpoints with its policy.

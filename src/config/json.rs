@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 
 use super::choices::{
     AuthName, LOG_FORMATS, LOG_LEVELS, MONGO_AUTHS, MONGO_COMPRESSORS, MONGO_HELLOS,
-    MONGO_MECHANISMS, MONGO_MODES, MONGO_TOPOLOGIES, STATSD_FLAVORS,
+    MONGO_MECHANISMS, MONGO_MODES, MONGO_TOPOLOGIES, REDIS_MODES, STATSD_FLAVORS,
 };
 use super::model::{
     ClusterConfig, Config, ListenerConfig, MongoAuth, MongoClusterConfig, MongoCredential,
-    MongoMode, PasswordSource, PoolConfig, Protocol, StatsConfig, StatsLimits, StatsdConfig,
+    MongoMode, PasswordSource, PoolConfig, Protocol, RedisMode, StatsConfig, StatsLimits,
+    StatsdConfig,
 };
 use super::values::{duration_or_never, duration_text};
 
@@ -51,6 +52,9 @@ fn listener(listener: &ListenerConfig) -> Value {
     if let Protocol::Mongo(mode) = listener.protocol {
         insert(&mut value, "mongo", mongo(mode, listener));
     }
+    if let Protocol::Redis(mode) = listener.protocol {
+        insert(&mut value, "redis", redis(mode, listener));
+    }
     let cluster = match &listener.http {
         None => listener.clusters.first(),
         Some(http) => {
@@ -85,6 +89,14 @@ fn mongo(mode: MongoMode, listener: &ListenerConfig) -> Value {
         }
     }
     value
+}
+
+fn redis(mode: RedisMode, listener: &ListenerConfig) -> Value {
+    let patterns = listener.redis_keys.iter();
+    json!({
+        "mode": REDIS_MODES.word(mode),
+        "key_patterns": patterns.map(ToString::to_string).collect::<Vec<_>>(),
+    })
 }
 
 fn cluster(cluster: &ClusterConfig, listeners: &[ListenerConfig]) -> Value {

@@ -26,17 +26,17 @@ pub use model::{
     ForwardedProto, HeaderEditsConfig, HeaderMatch, HttpClusterConfig, HttpConfig, HttpMode,
     HttpVersion, HttpVersions, ListenerConfig, LogConfig, LogFormat, LogLevel, MongoAuth,
     MongoClusterConfig, MongoCompressor, MongoCredential, MongoMechanism, MongoMode, MongoTopology,
-    PasswordSource, PathMatch, PoolConfig, Protocol, RedirectConfig, RedirectPath, RespondConfig,
-    RouteAction, RouteConfig, Scheme, StatsConfig, StatsLimits, StatsdAddress, StatsdConfig,
-    StatsdFlavor, Underscores, ValueMatch, VirtualHost, WeightedCluster,
+    PasswordSource, PathMatch, PoolConfig, Protocol, RedirectConfig, RedirectPath, RedisMode,
+    RespondConfig, RouteAction, RouteConfig, Scheme, StatsConfig, StatsLimits, StatsdAddress,
+    StatsdConfig, StatsdFlavor, Underscores, ValueMatch, VirtualHost, WeightedCluster,
 };
 pub use problem::{ConfigError, Problem};
 
 pub(crate) use choices::{HTTP_MODES, MONGO_MODES, PROTOCOLS, ProtocolName};
 pub(crate) use field::Field;
 pub(crate) use file::{
-    AdminFile, ClusterFile, File, HttpFile, ListenerFile, MongoFile, PoolFile, StatsFile,
-    StatsdFile,
+    AdminFile, ClusterFile, File, HttpFile, ListenerFile, MongoFile, PoolFile, RedisFile,
+    StatsFile, StatsdFile,
 };
 pub(crate) use masking::quoted;
 pub(crate) use problem::{Place, Span};

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::protocols::redis::KeyPattern;
 use crate::scram::Users;
 use crate::secret::Secret;
 use crate::tls::{ClientTls, ServerTls};
@@ -130,6 +131,8 @@ pub struct ListenerConfig {
     pub mongo_streams_hello: bool,
     /// What an HTTP listener does; `Some` for protocol http alone.
     pub http: Option<Arc<HttpConfig>>,
+    /// Patterns of the keys that a Redis listener counts apart; a key counts for the first that fits.
+    pub redis_keys: Vec<KeyPattern>,
 }
 
 /// How clients of a MongoDB listener in mode collapse say who they are.
@@ -155,6 +158,8 @@ pub enum Protocol {
     Mongo(MongoMode),
     /// HTTP/1 and HTTP/2.
     Http(HttpMode),
+    /// RESP, the protocol of Redis.
+    Redis(RedisMode),
 }
 
 /// How MongoDB connections are forwarded.
@@ -164,6 +169,13 @@ pub enum MongoMode {
     Tap,
     /// Many clients over few upstream connections, an operation at a time.
     Collapse,
+}
+
+/// How Redis connections are forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RedisMode {
+    /// One upstream connection a client, bytes unchanged.
+    Tap,
 }
 
 /// A named set of endpoints with its policy.
@@ -364,6 +376,7 @@ impl fmt::Display for Protocol {
             Self::Tcp => "tcp",
             Self::Mongo(_) => "mongo",
             Self::Http(_) => "http",
+            Self::Redis(_) => "redis",
         })
     }
 }

@@ -7,13 +7,14 @@ use std::sync::atomic::AtomicUsize;
 
 use arc_swap::ArcSwap;
 
-use crate::config::{HttpMode, ListenerConfig, MongoMode, Protocol};
+use crate::config::{HttpMode, ListenerConfig, MongoMode, Protocol, RedisMode};
 use crate::protocols::http::route::RouteTable;
 use crate::protocols::http::series::ClusterSeries;
 use crate::protocols::http::{self, HttpListener};
 use crate::protocols::inbox::Buffers;
 use crate::protocols::mongo::collapse::CollapseListener;
 use crate::protocols::mongo::{LongWaits, MongoListener, Notes};
+use crate::protocols::redis::RedisListener;
 use crate::protocols::tcp::TcpListenerStats;
 use crate::stats::{
     Cluster as ClusterStat, ClusterEndpoint, Listener as ListenerStat, Scope, Shard,
@@ -116,6 +117,8 @@ pub enum ProtocolContext {
     Http(Rc<HttpListener>),
     /// HTTP, tapped.
     HttpTap(Rc<HttpListener>),
+    /// Redis, tapped.
+    Redis(Rc<RedisListener>),
 }
 
 /// What a listener is given by its worker.
@@ -192,8 +195,17 @@ impl ListenerContext {
                     HttpMode::Tap => ProtocolContext::HttpTap(listener),
                 }
             }
-            // The config has a cluster for every MongoDB listener, and routes for every HTTP listener.
-            (Protocol::Tcp | Protocol::Mongo(_) | Protocol::Http(_), _) => {
+            (Protocol::Redis(RedisMode::Tap), Some(target)) => {
+                ProtocolContext::Redis(Rc::new(RedisListener::new(
+                    shard,
+                    &policy.listener.name,
+                    target.stats.clone(),
+                    &policy.listener.redis_keys,
+                    policy.stats_enabled,
+                )))
+            }
+            // The config has a cluster for every listener that is not HTTP, and routes for every one that is.
+            (Protocol::Tcp | Protocol::Mongo(_) | Protocol::Http(_) | Protocol::Redis(_), _) => {
                 ProtocolContext::Tcp(Rc::new(TcpListenerStats {
                     stats: shard.scope(&[name]),
                 }))
@@ -214,7 +226,9 @@ impl ListenerContext {
             ProtocolContext::Tcp(_) | ProtocolContext::Http(_) | ProtocolContext::HttpTap(_) => {
                 Balance::LeastConnected
             }
-            ProtocolContext::Mongo(_) | ProtocolContext::Collapse(_) => Balance::InOrder,
+            ProtocolContext::Mongo(_)
+            | ProtocolContext::Collapse(_)
+            | ProtocolContext::Redis(_) => Balance::InOrder,
         }
     }
 }

@@ -13,9 +13,10 @@ use crate::exchange::{CloseReason, ConnectionRecord, Outcome};
 use crate::protocols::http::session as http;
 use crate::protocols::http::tap::Tap as HttpTap;
 use crate::protocols::mongo::{Tap, collapse};
+use crate::protocols::redis::Tap as RedisTap;
 use crate::protocols::relay::{Ended, Relay, Scratch};
 use crate::protocols::tcp::Count;
-use crate::stats::{Cluster, ClusterEndpoint, Http, Listener, Mongo, Scope, Tcp};
+use crate::stats::{Cluster, ClusterEndpoint, Http, Listener, Mongo, Redis, Scope, Tcp};
 use crate::stream::Stream;
 use crate::upstream::{self, Connected};
 
@@ -147,13 +148,26 @@ async fn relay(
             let relay = Relay::new(client, upstream.stream, &mut tap, handle, scratch);
             let ended = relay.await;
             let cut = tap.outstanding();
-            tap.end(match ended.reason {
-                CloseReason::UpstreamReset => Outcome::UpstreamGone,
-                CloseReason::Finished if !ended.by_client => Outcome::UpstreamGone,
-                _ => Outcome::ClientGone,
-            });
+            tap.end(who_left(&ended));
             (ended, cut)
         }
+        ProtocolContext::Redis(listener) => {
+            let mut tap = RedisTap::new(Rc::clone(listener));
+            let relay = Relay::new(client, upstream.stream, &mut tap, handle, scratch);
+            let ended = relay.await;
+            let cut = tap.outstanding();
+            tap.end(who_left(&ended));
+            (ended, cut)
+        }
+    }
+}
+
+/// How exchanges ended that the end of their connection cut off.
+fn who_left(ended: &Ended) -> Outcome {
+    match ended.reason {
+        CloseReason::UpstreamReset => Outcome::UpstreamGone,
+        CloseReason::Finished if !ended.by_client => Outcome::UpstreamGone,
+        _ => Outcome::ClientGone,
     }
 }
 
@@ -215,6 +229,7 @@ impl<'a> Open<'a> {
             ProtocolContext::Http(listener) | ProtocolContext::HttpTap(listener) => {
                 report_http(&listener.stats, record);
             }
+            ProtocolContext::Redis(redis) => report_redis(&redis.stats, record),
             ProtocolContext::Tcp(tcp) => {
                 if record.reason == CloseReason::IdleTimeout {
                     tcp.stats.inc(Tcp::IDLE_TIMEOUT);
@@ -243,6 +258,19 @@ fn report_mongo(stats: &Scope<Mongo>, record: &ConnectionRecord) {
             Mongo::CX_DESTROY_LOCAL_WITH_ACTIVE_RQ
         } else {
             Mongo::CX_DESTROY_REMOTE_WITH_ACTIVE_RQ
+        });
+    }
+}
+
+fn report_redis(stats: &Scope<Redis>, record: &ConnectionRecord) {
+    if record.reason == CloseReason::Drained {
+        stats.inc(Redis::CX_DRAIN_CLOSE);
+    }
+    if record.exchanges_cut > 0 {
+        stats.inc(if record.reason.is_local() {
+            Redis::CX_DESTROY_LOCAL_WITH_ACTIVE_RQ
+        } else {
+            Redis::CX_DESTROY_REMOTE_WITH_ACTIVE_RQ
         });
     }
 }

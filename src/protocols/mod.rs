@@ -3,5 +3,6 @@
 pub mod http;
 pub mod inbox;
 pub mod mongo;
+pub mod redis;
 pub mod relay;
 pub mod tcp;

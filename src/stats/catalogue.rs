@@ -17,6 +17,8 @@ pub enum Unit {
     Documents,
     /// Recorded in microseconds, shown in milliseconds with three decimals.
     Milliseconds,
+    /// Recorded and shown in microseconds: what Redis does in one would be nothing in milliseconds.
+    Microseconds,
     /// Seconds.
     Seconds,
 }
@@ -602,6 +604,73 @@ scopes! {
     /// How calls of one gRPC method ended.
     HttpGrpcStatus "http.{listener}.grpc.{service}.{method}.status.{status}" caps (1, GrpcMethods) (2, GrpcMethods) (3, StatusCodes) {
         Counter TOTAL "total" Count "Calls that ended with this status";
+    }
+    /// Redis on one listener.
+    Redis "redis.{listener}" {
+        Counter DOWNSTREAM_RQ_TOTAL "downstream_rq_total" Count "Commands that ended";
+        Gauge DOWNSTREAM_RQ_ACTIVE "downstream_rq_active" Count "Commands without a whole reply";
+        Counter ERROR "error" Count "Commands answered with an error, or without a whole reply";
+        Counter WITHOUT_REPLY "without_reply" Count "Commands that were to have no reply, because of CLIENT REPLY";
+        Counter BLOCKED "blocked" Count "Commands that waited for something to happen, such as BLPOP; not in the percentiles";
+        Counter KEYS "keys" Count "Keys that commands named";
+        Counter PUSHES "pushes" Count "What servers sent of their own accord: messages of subscriptions, invalidations, lines of MONITOR";
+        Counter SUBSCRIBED "subscribed" Count "Confirmations of SUBSCRIBE, PSUBSCRIBE and SSUBSCRIBE";
+        Counter UNSUBSCRIBED "unsubscribed" Count "Confirmations of UNSUBSCRIBE, PUNSUBSCRIBE and SUNSUBSCRIBE";
+        Counter DECODING_ERROR "decoding_error" Count "Connections that are no longer decoded; their bytes still pass";
+        Counter CX_DRAIN_CLOSE "cx_drain_close" Count "Connections closed because of a drain";
+        Counter CX_DESTROY_LOCAL_WITH_ACTIVE_RQ "cx_destroy_local_with_active_rq" Count "Connections closed by the proxy with a command under way";
+        Counter CX_DESTROY_REMOTE_WITH_ACTIVE_RQ "cx_destroy_remote_with_active_rq" Count "Connections closed by the client or by the upstream with a command under way";
+        Histogram LATENCY "latency" Microseconds "First byte of the command read to last byte of the reply written";
+        Histogram UPSTREAM_LATENCY "upstream_latency" Microseconds "Command written to last byte of the reply read";
+        Histogram ADDED_LATENCY "added_latency" Microseconds "What the proxy added to what the upstream took: total minus upstream";
+        Histogram BLOCKED_TIME "blocked_time" Microseconds "Command written to last byte of the reply read, for commands that wait for something to happen";
+        Histogram REQUEST_BYTES "request_bytes" Bytes "Commands as they came";
+        Histogram REPLY_BYTES "reply_bytes" Bytes "Replies as they came, all confirmations of a SUBSCRIBE together";
+        Histogram KEY_BYTES "key_bytes" Bytes "First keys of commands";
+        Histogram PIPELINE_DEPTH "pipeline_depth" Count "Commands under way on a connection after each read that brought one";
+    }
+    /// One command of a Redis listener, subcommands such as `client_setname` by themselves.
+    RedisCommand "redis.{listener}.command.{command}" caps (1, Commands) rollup "redis.{listener}" ("latency", "latency") ("upstream_latency", "upstream_latency") ("added_latency", "added_latency") ("request_bytes", "request_bytes") ("reply_bytes", "reply_bytes") {
+        Counter TOTAL "total" Count "Commands that ended";
+        Counter SUCCESS "success" Count "Commands that did not fail";
+        Counter ERROR "error" Count "Commands answered with an error, or without a whole reply";
+        Histogram LATENCY "latency" Microseconds "First byte of the command read to last byte of the reply written";
+        Histogram UPSTREAM_LATENCY "upstream_latency" Microseconds "Command written to last byte of the reply read";
+        Histogram ADDED_LATENCY "added_latency" Microseconds "What the proxy added to what the upstream took: total minus upstream";
+        Histogram REQUEST_BYTES "request_bytes" Bytes "Commands as they came";
+        Histogram REPLY_BYTES "reply_bytes" Bytes "Replies as they came";
+    }
+    /// One application of a Redis listener, by the name that its connections have.
+    RedisApp "redis.{listener}.app.{app}" caps (1, Applications) {
+        Counter CX_TOTAL "cx_total" Count "Connections that took this name";
+        Gauge CX_ACTIVE "cx_active" Count "Connections with this name";
+        Counter TOTAL "total" Count "Commands that ended";
+        Counter ERROR "error" Count "Commands answered with an error, or without a whole reply";
+        Histogram UPSTREAM_LATENCY "upstream_latency" Microseconds "Command written to last byte of the reply read";
+    }
+    /// One client library of a Redis listener, by CLIENT SETINFO.
+    RedisDriver "redis.{listener}.driver.{driver}" caps (1, Drivers) {
+        Counter CX_TOTAL "cx_total" Count "Connections whose client named this library";
+    }
+    /// One pattern of keys of a Redis listener.
+    RedisKeys "redis.{listener}.key_pattern.{pattern}" {
+        Counter TOTAL "total" Count "Commands that ended and whose first key fits";
+        Counter ERROR "error" Count "Commands answered with an error, or without a whole reply";
+        Histogram UPSTREAM_LATENCY "upstream_latency" Microseconds "Command written to last byte of the reply read";
+        Histogram REQUEST_BYTES "request_bytes" Bytes "Commands as they came";
+        Histogram REPLY_BYTES "reply_bytes" Bytes "Replies as they came";
+    }
+    /// One kind of error that a Redis listener's clients got, by the first word of its message.
+    RedisError "redis.{listener}.error_prefix.{prefix}" caps (1, ErrorCodes) {
+        Counter TOTAL "total" Count "Errors that begin with this word";
+    }
+    /// One type of reply of a Redis listener.
+    RedisReply "redis.{listener}.reply.{type}" {
+        Counter TOTAL "total" Count "Replies of this type";
+    }
+    /// Why connections of a Redis listener are no longer decoded.
+    RedisDecodingError "redis.{listener}.decoding_error.{reason}" {
+        Counter CX_TOTAL "cx_total" Count "Connections that are no longer decoded for this reason";
     }
     /// The process.
     Server "server" {

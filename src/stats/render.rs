@@ -203,6 +203,6 @@ fn histogram_json(name: String, intervals: &Intervals, unit: Unit) -> Histogram 
 pub(super) fn in_unit(value: f64, unit: Unit) -> f64 {
     match unit {
         Unit::Milliseconds => value / 1_000.0,
-        Unit::Count | Unit::Bytes | Unit::Documents | Unit::Seconds => value,
+        Unit::Count | Unit::Bytes | Unit::Documents | Unit::Microseconds | Unit::Seconds => value,
     }
 }

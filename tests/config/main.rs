@@ -19,9 +19,10 @@ use narrows::config::{
     AdminConfig, ClusterConfig, Config, ConfigError, Endpoint, HttpClusterConfig, HttpVersion,
     ListenerConfig, LogConfig, LogFormat, LogLevel, MongoAuth, MongoClusterConfig, MongoCompressor,
     MongoCredential, MongoMechanism, MongoMode, MongoTopology, PasswordSource, PoolConfig,
-    Protocol, StatsConfig, StatsLimits, StatsdAddress, StatsdConfig, StatsdFlavor, load, parse,
-    to_json,
+    Protocol, RedisMode, StatsConfig, StatsLimits, StatsdAddress, StatsdConfig, StatsdFlavor, load,
+    parse, to_json,
 };
+use narrows::protocols::redis::KeyPattern;
 use narrows::scram::Users;
 use narrows::secret::Secret;
 
@@ -57,6 +58,7 @@ listeners:
     protocol: tcp
     cluster: legacy
     idle_timeout: 0s
+  - { name: cache, listen: 127.0.0.1:6380, protocol: redis, cluster: legacy, redis: { mode: tap, key_patterns: ['user:*', '*:cart'] } }
 clusters:
   - name: orders
     endpoints: [10.0.0.1:27017, 'mongos-2.example.com:27017']
@@ -141,6 +143,7 @@ fn full() -> Config {
                 },
                 mongo_streams_hello: false,
                 http: None,
+                redis_keys: Vec::new(),
             },
             ListenerConfig {
                 name: "legacy".to_owned(),
@@ -153,6 +156,22 @@ fn full() -> Config {
                 mongo_auth: MongoAuth::None,
                 mongo_streams_hello: true,
                 http: None,
+                redis_keys: Vec::new(),
+            },
+            ListenerConfig {
+                name: "cache".to_owned(),
+                listen: "127.0.0.1:6380".parse().unwrap(),
+                protocol: Protocol::Redis(RedisMode::Tap),
+                clusters: vec!["legacy".to_owned()],
+                idle_timeout: None,
+                max_connections: None,
+                tls: None,
+                mongo_auth: MongoAuth::None,
+                mongo_streams_hello: true,
+                http: None,
+                redis_keys: ["user:*", "*:cart"]
+                    .map(|pattern| KeyPattern::new(pattern).unwrap())
+                    .to_vec(),
             },
         ],
         clusters: vec![
@@ -432,7 +451,7 @@ log: { format: jsno, level: verbose }
 listeners:
   - { name: a.b, listen: 127.0.0.1, protocol: mongodb, cluster: a }
   - { name: '', listen: '::1:80', protocol: htpp, cluster: a }
-  - { name: c, listen: 127.0.0.1:70000, protocol: redis, cluster: a, max_connections: 2000000 }
+  - { name: c, listen: 127.0.0.1:70000, protocol: redis, cluster: a, max_connections: 2000000, redis: { mode: tapp, key_patterns: ['', 'a[b]'] }, mongo: {} }
   - { name: d, listen: 127.0.0.1:4, protocol: mongo, cluster: a, mongo: { mode: colapse } }
   - { name: e, listen: 127.0.0.1:5, protocol: tcp, cluster: a, mongo: { mode: tap }, idle_timeout: 9000h }
 clusters:

@@ -101,6 +101,38 @@ pub enum Kind {
     Push,
 }
 
+impl Kind {
+    /// How many there are.
+    pub const COUNT: usize = 14;
+
+    /// Its place among all: a number below [`Kind::COUNT`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// A short name for stats, in snake case.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Simple => "simple",
+            Self::Error => "error",
+            Self::Integer => "integer",
+            Self::Bulk => "bulk",
+            Self::Array => "array",
+            Self::Null => "null",
+            Self::Boolean => "boolean",
+            Self::Double => "double",
+            Self::BigNumber => "big_number",
+            Self::BulkError => "bulk_error",
+            Self::Verbatim => "verbatim",
+            Self::Map => "map",
+            Self::Set => "set",
+            Self::Push => "push",
+        }
+    }
+}
+
+const _: () = assert!(Kind::Push as usize + 1 == Kind::COUNT);
+
 /// A reply, or a push. Its text is the decoder's, which forgets it when it goes on.
 #[derive(Debug, Clone, Copy)]
 pub struct Reply<'a> {

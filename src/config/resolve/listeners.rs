@@ -8,17 +8,18 @@ use std::time::Duration;
 use super::uses::named_clusters;
 use super::{Resolver, first_at};
 use crate::config::choices::{
-    AuthName, MONGO_AUTHS, MONGO_HELLOS, MONGO_MODES, PROTOCOLS, ProtocolName,
+    AuthName, MONGO_AUTHS, MONGO_HELLOS, MONGO_MODES, PROTOCOLS, ProtocolName, REDIS_MODES,
 };
 use crate::config::defaults;
 use crate::config::field::Field;
-use crate::config::file::{ClusterFile, File, ListenerFile, MongoFile};
+use crate::config::file::{ClusterFile, File, ListenerFile, MongoFile, RedisFile};
 use crate::config::masking::quoted;
-use crate::config::model::{ListenerConfig, MongoAuth, MongoMode, Protocol};
+use crate::config::model::{ListenerConfig, MongoAuth, MongoMode, Protocol, RedisMode};
 use crate::config::problem::{ConfigError, Place};
 use crate::config::secrets;
 use crate::config::suggest::did_you_mean;
 use crate::config::values;
+use crate::protocols::redis::KeyPattern;
 use crate::scram::Users;
 
 impl Resolver<'_> {
@@ -80,9 +81,11 @@ impl Resolver<'_> {
                 cluster.map(|(name, _)| name.clone()).into_iter().collect(),
             )
         };
+        let (redis_mode, redis_keys) = self.redis(written);
         let protocol = protocol.map(|name| match (name, &http) {
             (ProtocolName::Http, Some(http)) => Protocol::Http(http.mode),
             (ProtocolName::Mongo, _) => Protocol::Mongo(mode),
+            (ProtocolName::Redis, _) => Protocol::Redis(redis_mode),
             (ProtocolName::Tcp | ProtocolName::Http, _) => Protocol::Tcp,
         });
         let default_idle = protocol.and_then(default_idle_timeout);
@@ -103,6 +106,7 @@ impl Resolver<'_> {
             mongo_auth,
             mongo_streams_hello,
             http,
+            redis_keys,
         })
     }
 
@@ -114,6 +118,7 @@ impl Resolver<'_> {
         let sections = [
             (ProtocolName::Mongo, written.mongo.place()),
             (ProtocolName::Http, written.http.place()),
+            (ProtocolName::Redis, written.redis.place()),
         ];
         for (owner, place) in sections {
             if let Some(place) = place
@@ -126,6 +131,31 @@ impl Resolver<'_> {
                 );
             }
         }
+    }
+
+    fn redis(&mut self, written: &ListenerFile) -> (RedisMode, Vec<KeyPattern>) {
+        let nothing = RedisFile::default();
+        let redis = written.redis.value().unwrap_or(&nothing);
+        let mode = self.choice(Some(&redis.mode), &REDIS_MODES, defaults::REDIS_MODE);
+        (mode, self.key_patterns(&redis.key_patterns))
+    }
+
+    fn key_patterns(&mut self, written: &Field<Vec<Field<String>>>) -> Vec<KeyPattern> {
+        let Some((patterns, place)) = written.given() else {
+            return Vec::new();
+        };
+        let max = defaults::REDIS_KEY_PATTERNS_MAX;
+        if patterns.len() > max {
+            let count = patterns.len();
+            self.problem(
+                place,
+                format!("{count} patterns; at most {max} are held against a key"),
+            );
+        }
+        let patterns = patterns.iter().filter_map(Field::given);
+        patterns
+            .filter_map(|(text, place)| self.read(text, place, KeyPattern::new))
+            .collect()
     }
 
     fn mongo(&mut self, written: &ListenerFile, place: Place) -> (MongoMode, MongoAuth) {
@@ -311,6 +341,7 @@ fn default_idle_timeout(protocol: Protocol) -> Option<Duration> {
         Protocol::Tcp => defaults::TCP_IDLE_TIMEOUT,
         Protocol::Mongo(_) => defaults::MONGO_IDLE_TIMEOUT,
         Protocol::Http(_) => defaults::HTTP_IDLE_TIMEOUT,
+        Protocol::Redis(_) => defaults::REDIS_IDLE_TIMEOUT,
     }
 }
 

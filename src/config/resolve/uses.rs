@@ -10,6 +10,7 @@ use crate::config::problem::Place;
 pub(super) struct Uses {
     pub(super) http: bool,
     pub(super) mongo: bool,
+    pub(super) redis: bool,
     pub(super) tcp: bool,
     /// One whose protocol is not known, so that nothing can be said of what it needs.
     pub(super) unknown: bool,
@@ -27,6 +28,7 @@ impl Uses {
             match word.and_then(|word| PROTOCOLS.read(word).ok()) {
                 Some(ProtocolName::Http) => uses.http = true,
                 Some(ProtocolName::Mongo) => uses.mongo = true,
+                Some(ProtocolName::Redis) => uses.redis = true,
                 Some(ProtocolName::Tcp) => uses.tcp = true,
                 None => uses.unknown = true,
             }
@@ -39,15 +41,17 @@ impl Uses {
         let Self {
             http,
             mongo,
+            redis,
             tcp,
             unknown,
         } = self;
         let used = match name {
             ProtocolName::Http => http,
             ProtocolName::Mongo => mongo,
+            ProtocolName::Redis => redis,
             ProtocolName::Tcp => tcp,
         };
-        !used && !unknown && (http || mongo || tcp)
+        !used && !unknown && (http || mongo || redis || tcp)
     }
 
     /// The protocols, as a message names them.
@@ -55,6 +59,7 @@ impl Uses {
         let protocols = [
             (self.http, "http"),
             (self.mongo, "mongo"),
+            (self.redis, "redis"),
             (self.tcp, "tcp"),
         ];
         let words: Vec<_> = protocols

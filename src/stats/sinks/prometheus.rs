@@ -15,6 +15,12 @@ const TIME_BOUNDS: [u64; 17] = [
     1_000_000, 2_500_000, 5_000_000, 10_000_000, 60_000_000,
 ];
 
+/// The same where everything happens in microseconds: from 10 µs.
+const SHORT_TIME_BOUNDS: [u64; 20] = [
+    10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000,
+    500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 60_000_000,
+];
+
 /// Upper bounds of sizes in bytes: powers of four from 64 to 64 MiB, above the largest message.
 const SIZE_BOUNDS: [u64; 11] = [
     64, 256, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 67_108_864,
@@ -63,7 +69,7 @@ pub fn family_name(scope: &ScopeRow, metric: &Metric) -> String {
             .trim_end_matches("_total"),
     );
     let unit = match metric.unit {
-        Unit::Milliseconds | Unit::Seconds => "_seconds",
+        Unit::Milliseconds | Unit::Microseconds | Unit::Seconds => "_seconds",
         Unit::Bytes => "_bytes",
         Unit::Count | Unit::Documents => "",
     };
@@ -98,7 +104,7 @@ fn series(page: &mut String, name: &str, sample: &Sample<'_>) {
         Value::Gauge(value) => {
             name_with_labels(page, name, "", sample, None);
             match sample.metric.unit {
-                unit @ Unit::Milliseconds => {
+                unit @ (Unit::Milliseconds | Unit::Microseconds) => {
                     let value = base_unit(value.max(0).cast_unsigned(), unit);
                     write(page, format_args!(" {value}\n"));
                 }
@@ -126,6 +132,7 @@ fn series(page: &mut String, name: &str, sample: &Sample<'_>) {
 fn bounds(unit: Unit) -> &'static [u64] {
     match unit {
         Unit::Milliseconds | Unit::Seconds => &TIME_BOUNDS,
+        Unit::Microseconds => &SHORT_TIME_BOUNDS,
         Unit::Bytes => &SIZE_BOUNDS,
         Unit::Count | Unit::Documents => &DOCUMENT_BOUNDS,
     }
@@ -133,7 +140,7 @@ fn bounds(unit: Unit) -> &'static [u64] {
 
 fn base_unit(value: u64, unit: Unit) -> f64 {
     match unit {
-        Unit::Milliseconds => value as f64 / 1e6,
+        Unit::Milliseconds | Unit::Microseconds => value as f64 / 1e6,
         Unit::Count | Unit::Bytes | Unit::Documents | Unit::Seconds => value as f64,
     }
 }

@@ -1,0 +1,388 @@
+//! Which request a reply answers. RESP has no ids: it follows from the order, and from what earlier requests did to the connection.
+//!
+//! What a request does is settled when its turn comes, with all earlier replies seen: whether a MULTI was taken decides what a SUBSCRIBE
+//! behind it is answered with, and nobody can know that before.
+
+use std::collections::VecDeque;
+
+use narrows_parsers::redis::command::{Audience, Class, Command};
+use narrows_parsers::redis::{Kind, Reply, Request};
+
+/// The requests of one connection that wait for a reply, and what is known of the connection. `T` is what its owner keeps of a request.
+pub(super) struct Conversation<T> {
+    waiting: VecDeque<Asked<T>>,
+    /// Confirmations that the first request waits for yet, when it has begun to get them.
+    confirmations: Option<u64>,
+    state: State,
+}
+
+struct Asked<T> {
+    request: Facts,
+    with: T,
+}
+
+/// What of a request decides how it is answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts {
+    class: Class,
+    /// Arguments behind the command's name.
+    arguments: u64,
+    option: Asks,
+}
+
+/// What the first option of a request asks for, where that matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asks {
+    Nothing,
+    RepliesOn,
+    RepliesOff,
+    SkipReply,
+    Version(u8),
+}
+
+/// What the requests have done to the connection, as far as their replies have told.
+#[derive(Clone, Copy, Debug, Default)]
+struct State {
+    /// Between MULTI and EXEC.
+    queuing: bool,
+    /// Something is queued that will change which replies come.
+    queued_change: bool,
+    /// WATCH has been said, and nothing that ends it.
+    watching: bool,
+    replies: Replies,
+    version_3: bool,
+    monitor: bool,
+    channels: u64,
+    patterns: u64,
+    shards: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Replies {
+    #[default]
+    On,
+    Off,
+    /// The next request gets none.
+    Skip,
+}
+
+/// What a reply is.
+pub(super) enum Heard<T> {
+    /// The last one that this request waited for.
+    Answer {
+        /// What its owner kept.
+        with: T,
+        /// It has only been queued.
+        queued: bool,
+    },
+    /// One of several to the first request.
+    Part,
+    /// Nobody's: a message, an invalidation, a line of MONITOR.
+    Aside,
+    /// Nobody can say any more which reply is whose.
+    Lost(&'static str),
+}
+
+/// A reply that no request waits for.
+const UNEXPECTED: &str = "unexpected_reply";
+/// A transaction changed which replies come, in the middle of its own.
+const STATE_IN_TRANSACTION: &str = "state_in_transaction";
+
+impl Facts {
+    /// What `request` is, which has this command if it is known. Unknown ones are answered like any other.
+    pub(super) fn of(request: &Request<'_>, command: Option<&Command>) -> Self {
+        let class = command.map_or(Class::Plain, |command| command.class);
+        let option = match class {
+            Class::ClientReply => client_reply(request),
+            Class::Hello => hello(request),
+            _ => Asks::Nothing,
+        };
+        Self {
+            class,
+            arguments: request.count.saturating_sub(1),
+            option,
+        }
+    }
+
+    /// What the connection becomes that nobody can follow from then on; `None` for all but a few requests.
+    pub(super) fn leaves(&self) -> Option<&'static str> {
+        match self.class {
+            Class::Sync => Some("replication"),
+            Class::ScriptDebug => Some("script_debug"),
+            _ => None,
+        }
+    }
+}
+
+fn client_reply(request: &Request<'_>) -> Asks {
+    let mode = match (request.count, request.argument(2)) {
+        (3, Some(mode)) => mode.bytes,
+        _ => return Asks::Nothing,
+    };
+    let words: [(&[u8], Asks); 3] = [
+        (b"on", Asks::RepliesOn),
+        (b"off", Asks::RepliesOff),
+        (b"skip", Asks::SkipReply),
+    ];
+    let word = words
+        .iter()
+        .find(|(word, _)| mode.eq_ignore_ascii_case(word));
+    word.map_or(Asks::Nothing, |(_, asks)| *asks)
+}
+
+fn hello(request: &Request<'_>) -> Asks {
+    match request.argument(1).map(|version| version.bytes) {
+        Some(b"2") => Asks::Version(2),
+        Some(b"3") => Asks::Version(3),
+        _ => Asks::Nothing,
+    }
+}
+
+impl<T> Conversation<T> {
+    /// A connection on which nothing has been said.
+    pub(super) fn new() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            confirmations: None,
+            state: State::default(),
+        }
+    }
+
+    /// A request has been sent.
+    pub(super) fn asked(&mut self, request: Facts, with: T) {
+        self.waiting.push_back(Asked { request, with });
+    }
+
+    /// Requests that wait for a reply.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// A request that waits, by its place.
+    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        self.waiting.get_mut(index).map(|asked| &mut asked.with)
+    }
+
+    /// All that wait are given up.
+    pub(super) fn give_up(&mut self) -> impl Iterator<Item = (Class, T)> {
+        self.confirmations = None;
+        let waiting = std::mem::take(&mut self.waiting);
+        waiting
+            .into_iter()
+            .map(|asked| (asked.request.class, asked.with))
+    }
+
+    /// Nothing waits, and nothing has been begun that a later request ends.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.waiting.is_empty() && !self.state.queuing && !self.state.watching
+    }
+
+    /// The next request that gets no reply, when its turn has come. To be asked after each request and each reply until there is none.
+    pub(super) fn next_silent(&mut self) -> Option<T> {
+        let first = self.waiting.front()?.request;
+        let silent = match (first.option, self.state.replies) {
+            // In a transaction they are queued like all else.
+            _ if self.state.queuing => self.state.replies != Replies::On,
+            (Asks::RepliesOn, _) => false,
+            (Asks::RepliesOff | Asks::SkipReply, _) => true,
+            (_, replies) => replies != Replies::On,
+        };
+        if !silent {
+            return None;
+        }
+        self.took(first, true);
+        if self.state.replies == Replies::Skip && first.option != Asks::SkipReply {
+            self.state.replies = Replies::On;
+        }
+        self.waiting.pop_front().map(|asked| asked.with)
+    }
+
+    /// What `reply` is.
+    pub(super) fn heard(&mut self, reply: &Reply<'_>) -> Heard<T> {
+        let confirms = Confirmation::of(reply);
+        let Some(first) = self.waiting.front().map(|asked| asked.request) else {
+            return match self.state.is_aside(reply) || confirms.is_some_and(|it| it.ends()) {
+                true => Heard::Aside,
+                false => Heard::Lost(UNEXPECTED),
+            };
+        };
+        let wanted = Confirmation::wanted(first.class).filter(|_| !self.state.queuing);
+        if let (Some(wanted), Some(confirms)) = (wanted, confirms)
+            && wanted == confirms
+        {
+            return self.confirmed(first, confirms, reply.integer);
+        }
+        if self.state.is_aside(reply) {
+            return Heard::Aside;
+        }
+        if wanted.is_some() && !reply.is_error() {
+            return Heard::Lost(UNEXPECTED);
+        }
+        let queued = self.state.queuing && reply.kind == Kind::Simple && reply.name() == b"QUEUED";
+        if queued {
+            self.state.queued_change |= first.changes_replies();
+        } else {
+            if first.class == Class::Exec && reply.kind == Kind::Array && self.state.queued_change {
+                return Heard::Lost(STATE_IN_TRANSACTION);
+            }
+            self.took(first, !reply.is_error());
+        }
+        self.answer(queued)
+    }
+
+    fn answer(&mut self, queued: bool) -> Heard<T> {
+        self.confirmations = None;
+        match self.waiting.pop_front() {
+            Some(Asked { with, .. }) => Heard::Answer { with, queued },
+            None => Heard::Lost(UNEXPECTED),
+        }
+    }
+
+    /// "One reply per channel": a message with the first element `subscribe` for each.
+    fn confirmed(
+        &mut self,
+        request: Facts,
+        confirmation: Confirmation,
+        subscriptions: Option<i64>,
+    ) -> Heard<T> {
+        let state = &mut self.state;
+        let left = self.confirmations.unwrap_or(match confirmation {
+            // Without arguments all of them go, one by one; one reply comes where there were none.
+            Confirmation::Ends(audience) if request.arguments == 0 => {
+                (*state.count(audience)).max(1)
+            }
+            _ => request.arguments,
+        });
+        state.count_subscriptions(confirmation.audience(), subscriptions);
+        match left.saturating_sub(1) {
+            0 => self.answer(false),
+            left => {
+                self.confirmations = Some(left);
+                Heard::Part
+            }
+        }
+    }
+
+    /// A request has been carried out, unless it failed.
+    fn took(&mut self, request: Facts, succeeded: bool) {
+        let state = &mut self.state;
+        // "EXEC without MULTI" fails, and leaves nothing queued; so does a transaction that is refused.
+        if request.class == Class::Exec {
+            state.queuing = false;
+            state.queued_change = false;
+            state.watching = false;
+        }
+        if !succeeded {
+            return;
+        }
+        match (request.class, request.option) {
+            (Class::Multi, _) => state.queuing = true,
+            (Class::Discard, _) => {
+                state.queuing = false;
+                state.queued_change = false;
+                state.watching = false;
+            }
+            (Class::Watch, _) => state.watching = true,
+            (Class::Unwatch, _) => state.watching = false,
+            (Class::Monitor, _) => state.monitor = true,
+            (Class::Hello, Asks::Version(version)) => state.version_3 = version == 3,
+            (Class::Reset, _) => *state = State::default(),
+            (_, Asks::RepliesOn) => state.replies = Replies::On,
+            (_, Asks::RepliesOff) => state.replies = Replies::Off,
+            (_, Asks::SkipReply) if state.replies == Replies::On => state.replies = Replies::Skip,
+            _ => {}
+        }
+    }
+}
+
+impl Facts {
+    /// Carried out within a transaction, it would change which replies come.
+    fn changes_replies(&self) -> bool {
+        matches!(
+            self.class,
+            Class::ClientReply | Class::Hello | Class::Subscribe(_) | Class::Unsubscribe(_)
+        )
+    }
+}
+
+impl State {
+    /// A push; a message, which version 2 sends as an array; a line of MONITOR, which begins with the time.
+    fn is_aside(&self, reply: &Reply<'_>) -> bool {
+        match reply.kind {
+            Kind::Push => true,
+            Kind::Array => !self.version_3 && self.is_subscribed() && is_message(reply.name()),
+            Kind::Simple => self.monitor && reply.name().first().is_some_and(u8::is_ascii_digit),
+            _ => false,
+        }
+    }
+
+    fn is_subscribed(&self) -> bool {
+        self.channels > 0 || self.patterns > 0 || self.shards > 0
+    }
+
+    fn count(&mut self, audience: Audience) -> &mut u64 {
+        match audience {
+            Audience::Channel => &mut self.channels,
+            Audience::Pattern => &mut self.patterns,
+            Audience::Shard => &mut self.shards,
+        }
+    }
+
+    /// A confirmation says how many subscriptions there are now: to channels and patterns together, and to shard channels apart.
+    fn count_subscriptions(&mut self, audience: Audience, now: Option<i64>) {
+        let now = now.and_then(|now| u64::try_from(now).ok()).unwrap_or(0);
+        match audience {
+            Audience::Channel => self.channels = now.saturating_sub(self.patterns),
+            Audience::Pattern => self.patterns = now.saturating_sub(self.channels),
+            Audience::Shard => self.shards = now,
+        }
+    }
+}
+
+fn is_message(name: &[u8]) -> bool {
+    matches!(name, b"message" | b"pmessage" | b"smessage")
+}
+
+/// What SUBSCRIBE and its like are answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Confirmation {
+    Begins(Audience),
+    Ends(Audience),
+}
+
+impl Confirmation {
+    /// The confirmation that a reply or a push is.
+    pub(super) fn of(reply: &Reply<'_>) -> Option<Self> {
+        if !matches!(reply.kind, Kind::Array | Kind::Push) || reply.elements != 3 {
+            return None;
+        }
+        Some(match reply.name() {
+            b"subscribe" => Self::Begins(Audience::Channel),
+            b"psubscribe" => Self::Begins(Audience::Pattern),
+            b"ssubscribe" => Self::Begins(Audience::Shard),
+            b"unsubscribe" => Self::Ends(Audience::Channel),
+            b"punsubscribe" => Self::Ends(Audience::Pattern),
+            b"sunsubscribe" => Self::Ends(Audience::Shard),
+            _ => return None,
+        })
+    }
+
+    fn wanted(class: Class) -> Option<Self> {
+        match class {
+            Class::Subscribe(audience) => Some(Self::Begins(audience)),
+            Class::Unsubscribe(audience) => Some(Self::Ends(audience)),
+            _ => None,
+        }
+    }
+
+    fn audience(self) -> Audience {
+        match self {
+            Self::Begins(audience) | Self::Ends(audience) => audience,
+        }
+    }
+
+    /// A server also says it of its own accord: when a slot leaves it, or when it takes a right away.
+    pub(super) fn ends(self) -> bool {
+        matches!(self, Self::Ends(_))
+    }
+}

@@ -1,0 +1,173 @@
+//! Redis: what a worker keeps for one listener, and the tap that watches a connection.
+//!
+//! The series of a listener are looked up when the worker takes the listener over, those of a command when it is first seen
+//! ([`commands`]); the request path only adds. Which reply answers which request is for [`conversation`] to say.
+
+mod commands;
+mod conversation;
+mod key_pattern;
+mod report;
+mod tap;
+
+use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
+
+use narrows_parsers::redis::command::Class;
+use narrows_parsers::redis::{Kind, Reply, Request, Text};
+
+use crate::stats::{
+    Cluster, Redis, RedisDecodingError, RedisDriver, RedisError, RedisKeys, RedisReply, Scope,
+    Shard,
+};
+use commands::{Commands, Series};
+use report::Application;
+
+pub use key_pattern::KeyPattern;
+pub use tap::Tap;
+
+/// Error prefixes whose series a worker remembers; servers have some thirty.
+const MAX_ERRORS: usize = 64;
+
+/// Everything the sessions of one Redis listener share on one worker.
+pub struct RedisListener {
+    /// The totals of the listener.
+    pub stats: Scope<Redis>,
+    enabled: bool,
+    cluster: Scope<Cluster>,
+    shard: Shard,
+    name: Box<str>,
+    commands: Commands,
+    patterns: Vec<(KeyPattern, Rc<Scope<RedisKeys>>)>,
+    replies: [OnceCell<Scope<RedisReply>>; Kind::COUNT],
+    errors: RefCell<Vec<KnownError>>,
+}
+
+/// Errors with the same first word.
+struct KnownError {
+    prefix: Box<[u8]>,
+    stats: Scope<RedisError>,
+}
+
+impl RedisListener {
+    /// Looks the listener's own series up. `enabled` is false when all stats are switched off.
+    pub fn new(
+        shard: &Shard,
+        name: &str,
+        cluster: Scope<Cluster>,
+        patterns: &[KeyPattern],
+        enabled: bool,
+    ) -> Self {
+        let label = name.as_bytes();
+        Self {
+            stats: shard.scope(&[label]),
+            enabled,
+            commands: Commands::new(shard.clone(), name, cluster.clone()),
+            cluster,
+            shard: shard.clone(),
+            name: name.into(),
+            patterns: patterns
+                .iter()
+                .map(|pattern| {
+                    let stats = shard.scope(&[label, pattern.as_str().as_bytes()]);
+                    (pattern.clone(), Rc::new(stats))
+                })
+                .collect(),
+            replies: Default::default(),
+            errors: RefCell::default(),
+        }
+    }
+
+    /// A connection is no longer observed.
+    fn decoding_error(&self, reason: &'static str) {
+        self.stats.inc(Redis::DECODING_ERROR);
+        let by_reason: Scope<RedisDecodingError> =
+            self.shard.scope(&[self.name.as_bytes(), reason.as_bytes()]);
+        by_reason.inc(RedisDecodingError::CX_TOTAL);
+    }
+
+    /// Counts what a request is, before anybody knows how it goes. Returns what is counted of its first key, if a pattern fits that.
+    fn request_seen(&self, series: &Series, request: &Request<'_>) -> Option<Rc<Scope<RedisKeys>>> {
+        if !self.enabled {
+            return None;
+        }
+        self.cluster.inc(Cluster::UPSTREAM_RQ_TOTAL);
+        let count = usize::try_from(request.count).unwrap_or(usize::MAX);
+        let argument = |index| request.argument(index).map(|text| text.bytes);
+        let mut keys = series.command?.key_positions(count, argument);
+        let positions = keys.len();
+        let first = request.argument(keys.next()?)?;
+        self.stats.add(Redis::KEYS, positions as u64);
+        self.stats.record(Redis::KEY_BYTES, first.length);
+        self.pattern(&first)
+    }
+
+    fn pattern(&self, key: &Text<'_>) -> Option<Rc<Scope<RedisKeys>>> {
+        let mut patterns = self.patterns.iter();
+        let fits = patterns.find(|(pattern, _)| pattern.fits(key.bytes, key.is_cut()));
+        fits.map(|(_, stats)| Rc::clone(stats))
+    }
+
+    /// Counts what a reply is, whatever it answers.
+    fn reply_seen(&self, reply: &Reply<'_>) {
+        if !self.enabled {
+            return;
+        }
+        if let Some(stats) = self.replies.get(reply.kind.index()) {
+            let stats = stats.get_or_init(|| {
+                let labels = [self.name.as_bytes(), reply.kind.label().as_bytes()];
+                self.shard.scope(&labels)
+            });
+            stats.inc(RedisReply::TOTAL);
+        }
+        if reply.is_error() {
+            self.error(reply.error_prefix());
+        }
+    }
+
+    #[cold]
+    fn error(&self, prefix: &[u8]) {
+        let mut errors = self.errors.borrow_mut();
+        if let Some(known) = errors.iter().find(|known| *known.prefix == *prefix) {
+            return known.stats.inc(RedisError::TOTAL);
+        }
+        let stats: Scope<RedisError> = self.shard.scope(&[self.name.as_bytes(), prefix]);
+        stats.inc(RedisError::TOTAL);
+        if errors.len() < MAX_ERRORS && !stats.is_folded() {
+            errors.push(KnownError {
+                prefix: prefix.into(),
+                stats,
+            });
+        }
+    }
+
+    /// What a request says of its client: the application that a connection is named after, or `None` where it is as before.
+    fn introduction(&self, series: &Series, request: &Request<'_>) -> Option<Application> {
+        match series.command?.class {
+            Class::ClientSetname => self.application(request.argument(2)?.bytes),
+            Class::ClientSetinfo => {
+                let attribute = request.argument(2)?.bytes;
+                if attribute.eq_ignore_ascii_case(b"lib-name") {
+                    let labels = [self.name.as_bytes(), request.argument(3)?.bytes];
+                    let driver: Scope<RedisDriver> = self.shard.scope(&labels);
+                    driver.inc(RedisDriver::CX_TOTAL);
+                }
+                None
+            }
+            Class::Hello => {
+                let is_option = |index: &usize| {
+                    let text = request.argument(*index);
+                    text.is_some_and(|text| text.bytes.eq_ignore_ascii_case(b"setname"))
+                };
+                // HELLO 3 AUTH user password SETNAME name: a user may be called like an option.
+                let option = [2, 5].into_iter().find(is_option)?;
+                self.application(request.argument(option + 1)?.bytes)
+            }
+            _ => None,
+        }
+    }
+
+    fn application(&self, name: &[u8]) -> Option<Application> {
+        let stats = || self.shard.scope(&[self.name.as_bytes(), name]);
+        (!name.is_empty()).then(|| Application::enter(stats()))
+    }
+}

@@ -1,0 +1,379 @@
+//! Tap mode: watches one connection's two byte streams and pairs requests with replies.
+//!
+//! decode → observe: a request that ends waits in a [`Conversation`] for its reply; a reply that has been written to the client makes an
+//! [`Exchange`] whole, and it is reported. Whatever is thought of the bytes, the relay passes them on: at the first doubt which reply
+//! answers which request, the tap counts why and goes blind for the rest of the connection.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Instant;
+
+use narrows_parsers::Step;
+use narrows_parsers::redis::command::Class;
+use narrows_parsers::redis::{ReplyDecoder, Request, RequestDecoder};
+
+use super::RedisListener;
+use super::commands::{RecentCommands, Series};
+use super::conversation::{Confirmation, Conversation, Facts, Heard};
+use super::report::{About, Application};
+use crate::exchange::{AtUpstream, Exchange, Outcome, RedisPart, Timing};
+use crate::protocols::relay::{Observer, TLS, is_tls};
+use crate::stats::{Redis, RedisKeys, Scope};
+
+/// Why such a client is no longer paired.
+const TOO_MANY_OUTSTANDING: &str = "too_many_outstanding";
+
+/// Requests of one connection that wait for a reply: `redis-cli --pipe` sends as much ahead as fits into the buffers on the way, some
+/// megabytes of requests of thirty bytes. With more than 16 MiB of them to remember, a client is no longer paired.
+const MAX_OUTSTANDING: usize = 200_000;
+
+/// Observes one client connection.
+pub struct Tap {
+    listener: Rc<RedisListener>,
+    requests: RequestDecoder,
+    replies: ReplyDecoder,
+    conversation: Conversation<Pending>,
+    recent: RecentCommands,
+    application: Option<Application>,
+    finishing: VecDeque<Finishing>,
+    blind: bool,
+    requests_read: u64,
+    replies_read: u64,
+    request_started: Instant,
+    write_began: Instant,
+    reply_started: Instant,
+    /// Requests that wait for a reply and have been written, from the first one on.
+    written: usize,
+    /// Bytes of the replies that the first request has got so far.
+    parts_bytes: u64,
+}
+
+/// A request whose reply is not complete.
+struct Pending {
+    series: Rc<Series>,
+    pattern: Option<Rc<Scope<RedisKeys>>>,
+    start: Instant,
+    written: Option<Instant>,
+    /// Where the request ends in the stream.
+    end: u64,
+    bytes: u64,
+    blocks: bool,
+}
+
+/// An exchange that ends when its reply has been written.
+struct Finishing {
+    series: Rc<Series>,
+    pattern: Option<Rc<Scope<RedisKeys>>>,
+    exchange: Exchange<RedisPart>,
+    timing: Timing,
+    end: u64,
+}
+
+impl Tap {
+    /// A tap on a new connection of this listener.
+    pub fn new(listener: Rc<RedisListener>) -> Self {
+        let now = Instant::now();
+        Self {
+            listener,
+            requests: RequestDecoder::new(),
+            replies: ReplyDecoder::new(),
+            conversation: Conversation::new(),
+            recent: RecentCommands::default(),
+            application: None,
+            finishing: VecDeque::new(),
+            blind: false,
+            requests_read: 0,
+            replies_read: 0,
+            request_started: now,
+            write_began: now,
+            reply_started: now,
+            written: 0,
+            parts_bytes: 0,
+        }
+    }
+
+    /// Requests without a complete reply.
+    pub fn outstanding(&self) -> usize {
+        self.conversation.len() + self.finishing.len()
+    }
+
+    /// The connection ended: what was under way is reported as cut off.
+    pub fn end(&mut self, outcome: Outcome) {
+        self.active(-(self.conversation.len() as i64));
+        for finishing in std::mem::take(&mut self.finishing) {
+            let exchange = Exchange {
+                outcome: Outcome::ClientGone,
+                ..finishing.exchange
+            };
+            self.report(&exchange, &finishing.series, finishing.pattern.as_deref());
+        }
+        let waiting: Vec<_> = self.conversation.give_up().collect();
+        for (class, pending) in waiting {
+            let outcome = match (class, outcome) {
+                // "If it does there is no reply": the server went away as it was told.
+                (Class::Shutdown, Outcome::UpstreamGone) => Outcome::Unacknowledged,
+                _ => outcome,
+            };
+            let exchange = pending.exchange(outcome, false);
+            self.report(&exchange, &pending.series, pending.pattern.as_deref());
+        }
+        self.application = None;
+    }
+
+    fn request(&mut self, facts: Facts, pending: Pending) {
+        if self.conversation.len() >= MAX_OUTSTANDING {
+            return self.go_blind(TOO_MANY_OUTSTANDING);
+        }
+        if let Some(reason) = facts.leaves() {
+            return self.go_blind(reason);
+        }
+        self.active(1);
+        self.conversation.asked(facts, pending);
+        self.pass_silent();
+    }
+
+    /// Requests whose turn has come and that get no reply are over.
+    fn pass_silent(&mut self) {
+        while let Some(pending) = self.conversation.next_silent() {
+            self.written = self.written.saturating_sub(1);
+            self.active(-1);
+            let exchange = pending.exchange(Outcome::Unacknowledged, false);
+            self.report(&exchange, &pending.series, pending.pattern.as_deref());
+        }
+    }
+
+    fn answered(&mut self, pending: Pending, reply: Answer, end: u64) {
+        self.active(-1);
+        self.written = self.written.saturating_sub(1);
+        let outcome = match reply.is_error {
+            true => Outcome::Error,
+            false => Outcome::Success,
+        };
+        let timing = Timing {
+            start: pending.start,
+            at_upstream: Some(AtUpstream {
+                request_written: pending.written.unwrap_or(self.reply_started),
+                first_byte: self.reply_started,
+                last_byte: reply.read_at,
+            }),
+            end: reply.read_at,
+        };
+        let mut exchange = pending.exchange(outcome, reply.queued);
+        exchange.reply_bytes = std::mem::take(&mut self.parts_bytes);
+        self.finishing.push_back(Finishing {
+            series: pending.series,
+            pattern: pending.pattern,
+            exchange,
+            timing,
+            end,
+        });
+    }
+
+    fn report(
+        &self,
+        exchange: &Exchange<RedisPart>,
+        series: &Series,
+        pattern: Option<&Scope<RedisKeys>>,
+    ) {
+        let about = About {
+            application: self.application.as_ref(),
+            pattern,
+        };
+        self.listener.report(exchange, series, about);
+    }
+
+    fn active(&self, change: i64) {
+        let stats = &self.listener.stats;
+        stats.gauge_add(Redis::DOWNSTREAM_RQ_ACTIVE, change);
+    }
+
+    fn go_blind(&mut self, reason: &'static str) {
+        self.blind = true;
+        self.listener.decoding_error(reason);
+        self.active(-(self.conversation.len() as i64));
+        self.conversation = Conversation::new();
+        self.finishing = VecDeque::new();
+    }
+}
+
+/// What is kept of a reply when its bytes are gone.
+struct Answer {
+    is_error: bool,
+    queued: bool,
+    read_at: Instant,
+}
+
+impl Pending {
+    fn of(
+        listener: &RedisListener,
+        series: Rc<Series>,
+        request: &Request<'_>,
+        start: Instant,
+        end: u64,
+    ) -> Self {
+        Self {
+            pattern: listener.request_seen(&series, request),
+            blocks: series.blocks(request),
+            series,
+            start,
+            written: None,
+            end,
+            bytes: request.bytes,
+        }
+    }
+
+    /// What is queued in a transaction waits for nothing.
+    fn exchange(&self, outcome: Outcome, queued: bool) -> Exchange<RedisPart> {
+        Exchange {
+            timing: None,
+            outcome,
+            request_bytes: self.bytes,
+            reply_bytes: 0,
+            part: RedisPart {
+                blocked: self.blocks && !queued,
+            },
+        }
+    }
+}
+
+impl Observer for Tap {
+    fn request_read(&mut self, bytes: &[u8]) {
+        let base = self.requests_read;
+        if base == 0 && is_tls(bytes) {
+            self.go_blind(TLS);
+        }
+        self.requests_read += bytes.len() as u64;
+        if self.blind {
+            return;
+        }
+        let waited = self.conversation.len();
+        if self.requests.is_between_messages() {
+            self.request_started = Instant::now();
+        }
+        let mut rest = bytes;
+        while !self.blind && !rest.is_empty() {
+            match self.requests.advance(rest) {
+                Step::NeedMore => break,
+                Step::Malformed(reason) => self.go_blind(reason.label()),
+                Step::Message { consumed, message } => {
+                    rest = rest.get(consumed..).unwrap_or_default();
+                    let end = base + (bytes.len() - rest.len()) as u64;
+                    let series = self.recent.find(&self.listener.commands, &message);
+                    if let Some(application) = self.listener.introduction(&series, &message) {
+                        self.application = Some(application);
+                    }
+                    let facts = Facts::of(&message, series.command);
+                    let start = self.request_started;
+                    let pending = Pending::of(&self.listener, series, &message, start, end);
+                    self.request(facts, pending);
+                }
+            }
+        }
+        let waits = self.conversation.len();
+        if waits > waited {
+            let stats = &self.listener.stats;
+            stats.record(Redis::PIPELINE_DEPTH, waits as u64);
+        }
+    }
+
+    /// The clock is read before the write: the server may have answered by the time it returns, and what it did meanwhile is the
+    /// server's time.
+    fn request_writing(&mut self) {
+        if self.written < self.conversation.len() {
+            self.write_began = Instant::now();
+        }
+    }
+
+    fn request_written(&mut self, total: u64) {
+        while let Some(pending) = self.conversation.get_mut(self.written)
+            && pending.end <= total
+        {
+            pending.written = Some(self.write_began);
+            self.written += 1;
+        }
+    }
+
+    fn reply_read(&mut self, bytes: &[u8]) {
+        let base = self.replies_read;
+        self.replies_read += bytes.len() as u64;
+        if self.blind {
+            return;
+        }
+        let read_at = Instant::now();
+        let mut rest = bytes;
+        while !self.blind && !rest.is_empty() {
+            if self.replies.is_between_messages() {
+                self.reply_started = read_at;
+            }
+            match self.replies.advance(rest) {
+                Step::NeedMore => return,
+                Step::Malformed(reason) => self.go_blind(reason.label()),
+                Step::Message { consumed, message } => {
+                    self.listener.reply_seen(&message);
+                    let heard = self.conversation.heard(&message);
+                    let (confirms, bytes_of_it) = (Confirmation::of(&message), message.bytes);
+                    let is_error = message.is_error();
+                    rest = rest.get(consumed..).unwrap_or_default();
+                    let end = base + (bytes.len() - rest.len()) as u64;
+                    if !matches!(heard, Heard::Aside) {
+                        self.parts_bytes += bytes_of_it;
+                    }
+                    self.confirmed(confirms);
+                    match heard {
+                        Heard::Answer { with, queued } => {
+                            let answer = Answer {
+                                is_error,
+                                queued,
+                                read_at,
+                            };
+                            self.answered(with, answer, end);
+                            self.pass_silent();
+                        }
+                        Heard::Part => {}
+                        Heard::Aside => self.listener.stats.inc(Redis::PUSHES),
+                        Heard::Lost(reason) => self.go_blind(reason),
+                    }
+                }
+            }
+        }
+    }
+
+    fn reply_written(&mut self, total: u64) {
+        if self.finishing.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        while let Some(first) = self.finishing.front()
+            && first.end <= total
+        {
+            let Some(mut finishing) = self.finishing.pop_front() else {
+                return;
+            };
+            finishing.timing.end = now;
+            finishing.exchange.timing = Some(finishing.timing);
+            self.report(
+                &finishing.exchange,
+                &finishing.series,
+                finishing.pattern.as_deref(),
+            );
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.finishing.is_empty()
+            && self.conversation.is_at_rest()
+            && self.requests.is_between_messages()
+    }
+}
+
+impl Tap {
+    fn confirmed(&self, confirms: Option<Confirmation>) {
+        let Some(confirmation) = confirms else {
+            return;
+        };
+        self.listener.stats.inc(match confirmation.ends() {
+            true => Redis::UNSUBSCRIBED,
+            false => Redis::SUBSCRIBED,
+        });
+    }
+}
