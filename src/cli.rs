@@ -9,7 +9,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{
     AdminFile, ClusterFile, Config, ConfigError, Field, File, HTTP_MODES, HttpFile, HttpMode,
     ListenerFile, MONGO_MODES, MongoFile, MongoMode, PROTOCOLS, Place, PoolFile, Problem,
-    ProtocolName, RedisFile, StatsFile, StatsdFile, from_flags, load, quoted,
+    ProtocolName, REDIS_MODES, RedisFile, RedisMode, StatsFile, StatsdFile, from_flags, load,
+    quoted,
 };
 
 pub use user::{AddArgs, ListArgs, MechanismName, RemoveArgs, UserAction, UserArgs, UserError};
@@ -56,7 +57,7 @@ pub struct RunArgs {
         conflicts_with = "config"
     )]
     pub to: Option<String>,
-    /// How to forward: tap, one upstream connection a client, bytes unchanged; mongo by collapse, http by proxy, many
+    /// How to forward: tap, one upstream connection a client, bytes unchanged; mongo and redis by collapse, http by proxy, many
     /// clients over few upstream connections [default: tap for mongo and redis, proxy for http]
     #[arg(
         long,
@@ -65,7 +66,7 @@ pub struct RunArgs {
         conflicts_with = "config"
     )]
     pub mode: Option<String>,
-    /// Most upstream connections; only with modes collapse and proxy [default: 100 for mongo, 1024 for http]
+    /// Most upstream connections; only with modes collapse and proxy [default: 100 for mongo, 1000 for redis, 1024 for http]
     #[arg(long, value_name = "N", requires = "listen", conflicts_with = "config")]
     pub max_connections: Option<u64>,
     /// Worker threads [default: one a core]
@@ -178,8 +179,9 @@ impl RunArgs {
         let message = match protocol {
             None => return,
             Some(ProtocolName::Mongo) if self.mongo_mode() != Ok(MongoMode::Tap) => return,
+            Some(ProtocolName::Redis) if self.redis_mode() != Ok(RedisMode::Tap) => return,
             Some(ProtocolName::Http) if self.http_mode() != Ok(HttpMode::Tap) => return,
-            Some(ProtocolName::Mongo) => {
+            Some(ProtocolName::Mongo | ProtocolName::Redis) => {
                 "mode tap makes one upstream connection for each client, so there is nothing to limit; \
                 the flag belongs to mode collapse"
             }
@@ -187,15 +189,12 @@ impl RunArgs {
                 "mode tap makes one upstream connection for each client, so there is nothing to limit; \
                 the flag belongs to mode proxy"
             }
-            Some(ProtocolName::Redis) => {
-                "mode tap makes one upstream connection for each client, so there is nothing to limit"
-            }
             Some(ProtocolName::Tcp) => {
                 if self.mode.is_some() {
                     refuse("--mode", "protocol tcp has no modes");
                 }
                 "protocol tcp makes one upstream connection for each client, so there is nothing to limit; \
-                the flag belongs to protocol http in mode proxy, and to protocol mongo in mode collapse"
+                the flag belongs to protocol http in mode proxy, and to protocols mongo and redis in mode collapse"
             }
         };
         if self.max_connections.is_some() {
@@ -206,6 +205,11 @@ impl RunArgs {
     fn mongo_mode(&self) -> Result<MongoMode, String> {
         let word = self.mode.as_deref();
         word.map_or(Ok(MongoMode::Tap), |word| MONGO_MODES.read(word))
+    }
+
+    fn redis_mode(&self) -> Result<RedisMode, String> {
+        let word = self.mode.as_deref();
+        word.map_or(Ok(RedisMode::Tap), |word| REDIS_MODES.read(word))
     }
 
     fn http_mode(&self) -> Result<HttpMode, String> {
@@ -263,7 +267,8 @@ impl RunArgs {
         let is_shared = match protocol {
             Some(ProtocolName::Mongo) => self.mongo_mode() == Ok(MongoMode::Collapse),
             Some(ProtocolName::Http) => self.http_mode() == Ok(HttpMode::Proxy),
-            Some(ProtocolName::Redis | ProtocolName::Tcp) | None => false,
+            Some(ProtocolName::Redis) => self.redis_mode() == Ok(RedisMode::Collapse),
+            Some(ProtocolName::Tcp) | None => false,
         };
         let pool = self
             .max_connections

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::config::{ClusterConfig, Config, HttpMode, ListenerConfig, MongoMode, Protocol};
+use crate::config::{
+    ClusterConfig, Config, HttpMode, ListenerConfig, MongoMode, Protocol, RedisMode,
+};
 use crate::listener::{BindError, ListenerId, ListenerShared, Policy, bind_all};
 use crate::protocols::http::route::RouteTable;
 use crate::runtime::{Message, Workers};
@@ -287,6 +289,7 @@ fn shared_by(config: &Config, cluster: &str) -> SharedBy {
     SharedBy {
         mongo: users().any(|user| user.protocol == Protocol::Mongo(MongoMode::Collapse)),
         http: users().any(|user| user.protocol == Protocol::Http(HttpMode::Proxy)),
+        redis: users().any(|user| user.protocol == Protocol::Redis(RedisMode::Collapse)),
     }
 }
 

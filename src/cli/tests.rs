@@ -195,8 +195,8 @@ fn http_is_a_proxy_unless_a_tap_is_asked_for() {
 fn what_is_not_there_yet_is_called_that() {
     let cases = [
         (
-            "--listen redis://127.0.0.1:1 --mode collapse",
-            "--mode: error: mode `collapse` is not available in this",
+            "--listen redis://127.0.0.1:1 --mode proxy",
+            "--mode: error: unknown mode `proxy` (available: tap, collapse)",
         ),
         (
             "--listen mongo://127.0.0.1:1 --mode proxy",

@@ -45,8 +45,8 @@ pub(crate) const MONGO_MODES: Choices<MongoMode> = Choices {
 
 pub(crate) const REDIS_MODES: Choices<RedisMode> = Choices {
     what: "mode",
-    words: &[("tap", RedisMode::Tap)],
-    planned: &["collapse"],
+    words: &[("tap", RedisMode::Tap), ("collapse", RedisMode::Collapse)],
+    planned: &[],
 };
 
 /// What `auth` says by itself; what it needs has a key of its own.

@@ -163,6 +163,27 @@ pub(crate) fn http_cluster() -> HttpClusterConfig {
     }
 }
 
+/// A tenth of Redis' own `maxclients`: subscribers and those that block have a connection each.
+pub(crate) const REDIS_POOL_MAX_CONNECTIONS: usize = 1000;
+/// Redis takes a thousand connections in one turn of its loop (`MAX_ACCEPTS_PER_CALL`), and a greeting costs it little.
+pub(crate) const REDIS_POOL_MAX_CONNECTING: usize = 64;
+
+/// The pool of a cluster that Redis listeners send to, as it is without a word in the config. Plain requests of all clients go over one
+/// connection a worker; a quarter is left for transactions when subscribers have taken what they may.
+pub(crate) fn redis_pool() -> PoolConfig {
+    PoolConfig {
+        max_connections: REDIS_POOL_MAX_CONNECTIONS,
+        max_connecting: REDIS_POOL_MAX_CONNECTING,
+        max_long_waits: redis_max_long_waits(REDIS_POOL_MAX_CONNECTIONS),
+        ..pool()
+    }
+}
+
+/// Three quarters of the pool for clients that keep a connection.
+pub(crate) fn redis_max_long_waits(max_connections: usize) -> usize {
+    (max_connections / 4 * 3).max(1)
+}
+
 /// A pool as it is without a word in the config.
 pub(crate) fn pool() -> PoolConfig {
     PoolConfig {

@@ -167,7 +167,8 @@ pub(crate) struct MongoFile {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Redis")]
 pub(crate) struct RedisFile {
-    /// `tap`: one upstream connection a client, bytes unchanged. Can be changed by a reload, for new sessions.
+    /// `tap`: one upstream connection a client, bytes unchanged. `collapse`: many clients over few upstream connections,
+    /// a connection of its own only for a client that needs one. Can be changed by a reload, for new sessions.
     #[serde(default)]
     #[schemars(extend("enum" = REDIS_MODES.available(), "default" = REDIS_MODES.word(defaults::REDIS_MODE)))]
     pub(crate) mode: Field<String>,
@@ -201,8 +202,8 @@ pub(crate) struct ClusterFile {
     /// TLS with the endpoints. Default: none. Can be changed by a reload, for new connections.
     #[serde(default)]
     pub(crate) tls: Field<ClusterTlsFile>,
-    /// Upstream connections that clients share: those of HTTP listeners in mode proxy and of MongoDB listeners in mode
-    /// collapse. Not for clusters that only listeners with protocol tcp send to.
+    /// Upstream connections that clients share: those of HTTP listeners in mode proxy and of MongoDB and Redis listeners
+    /// in mode collapse. Not for clusters that only listeners with protocol tcp send to.
     #[serde(default)]
     pub(crate) pool: Field<PoolFile>,
     /// What only MongoDB listeners in mode collapse use. Not for clusters that only listeners of other protocols send
@@ -220,31 +221,32 @@ pub(crate) struct ClusterFile {
 #[schemars(rename = "Pool")]
 pub(crate) struct PoolFile {
     /// Most connections open at the same time. The few that watch MongoDB servers are not among them.
-    /// Default: 100 for MongoDB, 1024 for HTTP. Can be changed by a reload.
+    /// Default: 100 for MongoDB, 1000 for Redis, 1024 for HTTP. Can be changed by a reload.
     #[serde(default)]
     #[schemars(range(min = 1, max = MAX_CONNECTIONS))]
     pub(crate) max_connections: Field<u64>,
-    /// Connections that are kept open although nobody needs them; at most `max_connections`. Only for MongoDB.
+    /// Connections that are kept open although nobody needs them; at most `max_connections`. Not for HTTP.
     /// Can be changed by a reload.
     #[serde(default)]
     #[schemars(range(max = MAX_CONNECTIONS), extend("default" = 0))]
     pub(crate) min_idle: Field<u64>,
-    /// Most connections that are being opened at the same time. Only for MongoDB. Can be changed by a reload.
+    /// Most connections that are being opened at the same time. Not for HTTP. Default: 2 for MongoDB, 64 for Redis.
+    /// Can be changed by a reload.
     #[serde(default)]
-    #[schemars(range(min = 1, max = MAX_CONNECTIONS), extend("default" = defaults::POOL_MAX_CONNECTING))]
+    #[schemars(range(min = 1, max = MAX_CONNECTIONS))]
     pub(crate) max_connecting: Field<u64>,
     /// Most operations that wait for a connection; the next one gets an error at once.
-    /// Default: 10000 for MongoDB, 1024 for HTTP. Can be changed by a reload.
+    /// Default: 10000 for MongoDB and Redis, 1024 for HTTP. Can be changed by a reload.
     #[serde(default)]
     #[schemars(range(max = MAX_CONNECTIONS))]
     pub(crate) max_waiting: Field<u64>,
     /// Longest wait of an operation for a connection; then it gets an error.
-    /// Default: `2s` for MongoDB, `5s` for HTTP. Can be changed by a reload.
+    /// Default: `2s` for MongoDB and Redis, `5s` for HTTP. Can be changed by a reload.
     #[serde(default)]
     #[schemars(regex(pattern = DURATION))]
     pub(crate) wait_timeout: Field<String>,
     /// A connection that nobody has used for this long is closed; `0s` is never.
-    /// Default: `10m` for MongoDB, `1m` for HTTP. Can be changed by a reload.
+    /// Default: `10m` for MongoDB and Redis, `1m` for HTTP. Can be changed by a reload.
     #[serde(default)]
     #[schemars(regex(pattern = DURATION))]
     pub(crate) idle_timeout: Field<String>,
@@ -253,9 +255,10 @@ pub(crate) struct PoolFile {
     #[serde(default)]
     #[schemars(regex(pattern = DURATION), extend("default" = duration_or_never(defaults::POOL_MAX_LIFETIME)))]
     pub(crate) max_lifetime: Field<String>,
-    /// Most connections lent at the same time to operations that wait for something to happen (change streams, tailable
-    /// cursors); less than `max_connections` unless that is 1. Only for MongoDB. Default: a quarter of
-    /// `max_connections`, at least 1. Can be changed by a reload.
+    /// Most connections lent at the same time to operations that wait for something to happen (change streams and tailable
+    /// cursors; with Redis, subscribers, blocking commands, and whoever keeps a connection); less than `max_connections`
+    /// unless that is 1. Not for HTTP. Default: a quarter of `max_connections`, with Redis three quarters, at least 1.
+    /// Can be changed by a reload.
     #[serde(default)]
     #[schemars(range(min = 1, max = MAX_CONNECTIONS))]
     pub(crate) max_long_waits: Field<u64>,

@@ -121,8 +121,13 @@ fn cluster(cluster: &ClusterConfig, listeners: &[ListenerConfig]) -> Value {
         || protocols
             .iter()
             .any(|each| matches!(each, Protocol::Http(_)));
+    let redis = protocols
+        .iter()
+        .any(|each| matches!(each, Protocol::Redis(_)));
     // For others there is nothing that these settings would say.
-    if mongo {
+    if redis {
+        insert(&mut value, "pool", pool(&cluster.pool));
+    } else if mongo {
         insert(&mut value, "pool", pool(&cluster.pool));
         insert(&mut value, "mongo", mongo_cluster(&cluster.mongo));
     } else if http {

@@ -32,7 +32,7 @@ pub use model::{
 };
 pub use problem::{ConfigError, Problem};
 
-pub(crate) use choices::{HTTP_MODES, MONGO_MODES, PROTOCOLS, ProtocolName};
+pub(crate) use choices::{HTTP_MODES, MONGO_MODES, PROTOCOLS, ProtocolName, REDIS_MODES};
 pub(crate) use field::Field;
 pub(crate) use file::{
     AdminFile, ClusterFile, File, HttpFile, ListenerFile, MongoFile, PoolFile, RedisFile,

@@ -176,6 +176,8 @@ pub enum MongoMode {
 pub enum RedisMode {
     /// One upstream connection a client, bytes unchanged.
     Tap,
+    /// Many clients over few upstream connections, whose requests go over them one behind the other.
+    Collapse,
 }
 
 /// A named set of endpoints with its policy.

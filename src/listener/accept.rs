@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::context::ProtocolContext;
 use super::context::{ListenerContext, ListenerShared};
-use super::session::{collapse_session, http_session, session};
+use super::session::{collapse_session, http_session, redis_session, session};
 use crate::runtime::Worker;
 use crate::socket;
 use crate::stats::Listener;
@@ -127,6 +127,9 @@ pub fn serve(worker: &Rc<Worker>, context: Rc<ListenerContext>, stream: TcpStrea
         }
         ProtocolContext::Http(_) => {
             tokio::task::spawn_local(http_session(stream, context, handle, scratch))
+        }
+        ProtocolContext::RedisCollapse(_) => {
+            tokio::task::spawn_local(redis_session(stream, context, handle, scratch))
         }
         _ => tokio::task::spawn_local(session(stream, context, handle, scratch)),
     };

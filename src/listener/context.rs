@@ -15,6 +15,7 @@ use crate::protocols::inbox::Buffers;
 use crate::protocols::mongo::collapse::CollapseListener;
 use crate::protocols::mongo::{LongWaits, MongoListener, Notes};
 use crate::protocols::redis::RedisListener;
+use crate::protocols::redis::collapse::CollapseListener as RedisCollapse;
 use crate::protocols::tcp::TcpListenerStats;
 use crate::stats::{
     Cluster as ClusterStat, ClusterEndpoint, Listener as ListenerStat, Scope, Shard,
@@ -119,6 +120,8 @@ pub enum ProtocolContext {
     HttpTap(Rc<HttpListener>),
     /// Redis, tapped.
     Redis(Rc<RedisListener>),
+    /// Redis, many clients over few connections.
+    RedisCollapse(Rc<RedisCollapse>),
 }
 
 /// What a listener is given by its worker.
@@ -195,14 +198,27 @@ impl ListenerContext {
                     HttpMode::Tap => ProtocolContext::HttpTap(listener),
                 }
             }
-            (Protocol::Redis(RedisMode::Tap), Some(target)) => {
-                ProtocolContext::Redis(Rc::new(RedisListener::new(
+            (Protocol::Redis(mode), Some(target)) => {
+                let redis = Rc::new(RedisListener::new(
                     shard,
                     &policy.listener.name,
+                    &target.cluster.name,
                     target.stats.clone(),
                     &policy.listener.redis_keys,
                     policy.stats_enabled,
-                )))
+                ));
+                match (mode, &target.cluster.redis) {
+                    (RedisMode::Collapse, Some(upstream)) => {
+                        ProtocolContext::RedisCollapse(Rc::new(RedisCollapse::new(
+                            redis,
+                            target,
+                            (parts.pool)(&upstream.pool),
+                            Rc::clone(parts.buffers),
+                        )))
+                    }
+                    // A cluster has what collapse needs whenever a listener of that mode uses it.
+                    _ => ProtocolContext::Redis(redis),
+                }
             }
             // The config has a cluster for every listener that is not HTTP, and routes for every one that is.
             (Protocol::Tcp | Protocol::Mongo(_) | Protocol::Http(_) | Protocol::Redis(_), _) => {
@@ -228,7 +244,8 @@ impl ListenerContext {
             }
             ProtocolContext::Mongo(_)
             | ProtocolContext::Collapse(_)
-            | ProtocolContext::Redis(_) => Balance::InOrder,
+            | ProtocolContext::Redis(_)
+            | ProtocolContext::RedisCollapse(_) => Balance::InOrder,
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::protocols::http::session as http;
 use crate::protocols::http::tap::Tap as HttpTap;
 use crate::protocols::mongo::{Tap, collapse};
 use crate::protocols::redis::Tap as RedisTap;
+use crate::protocols::redis::collapse::Session as RedisSession;
 use crate::protocols::relay::{Ended, Relay, Scratch};
 use crate::protocols::tcp::Count;
 use crate::stats::{Cluster, ClusterEndpoint, Http, Listener, Mongo, Redis, Scope, Tcp};
@@ -96,6 +97,26 @@ pub async fn collapse_session(
     open.close(ended, cut);
 }
 
+/// Serves one Redis client whose commands go over connections that it shares with others.
+pub async fn redis_session(
+    client: TcpStream,
+    context: Rc<ListenerContext>,
+    handle: SessionHandle,
+    scratch: Scratch,
+) {
+    let open = Open::new(&context);
+    let ProtocolContext::RedisCollapse(listener) = &context.protocol else {
+        return;
+    };
+    let client = match secured(client, &context, &handle).await {
+        Ok(client) => client,
+        Err(reason) => return open.close(early(reason), 0),
+    };
+    let session = RedisSession::new(Rc::clone(listener), client, &handle, scratch);
+    let (ended, cut) = session.run().await;
+    open.close(ended, cut);
+}
+
 /// Serves one HTTP client.
 pub async fn http_session(
     client: TcpStream,
@@ -118,8 +139,8 @@ pub async fn http_session(
 /// decode, observe, forward: until one side ends. Returns how, and how many exchanges were cut.
 async fn relay(
     context: &ListenerContext,
-    client: Stream,
-    upstream: Connected,
+    mut client: Stream,
+    mut upstream: Connected,
     handle: &SessionHandle,
     scratch: &Scratch,
 ) -> (Ended, usize) {
@@ -128,7 +149,7 @@ async fn relay(
             let endpoint = context.targets.first();
             let endpoint = endpoint.and_then(|target| target.endpoints.get(upstream.endpoint));
             let mut tap = HttpTap::new(listener, endpoint.cloned(), client.is_tls());
-            let relay = Relay::new(client, upstream.stream, &mut tap, handle, scratch);
+            let relay = Relay::new(&mut client, &mut upstream.stream, &mut tap, handle, scratch);
             let ended = relay.await;
             let cut = tap.outstanding();
             tap.end(&ended);
@@ -136,16 +157,22 @@ async fn relay(
         }
         ProtocolContext::Tcp(listener) => {
             let mut count = Count::new(Rc::clone(listener));
-            let relay = Relay::new(client, upstream.stream, &mut count, handle, scratch);
+            let relay = Relay::new(
+                &mut client,
+                &mut upstream.stream,
+                &mut count,
+                handle,
+                scratch,
+            );
             (relay.await, 0)
         }
         // Have sessions of their own, which lend connections.
-        ProtocolContext::Collapse(_) | ProtocolContext::Http(_) => {
-            (early(CloseReason::NoUpstream), 0)
-        }
+        ProtocolContext::Collapse(_)
+        | ProtocolContext::Http(_)
+        | ProtocolContext::RedisCollapse(_) => (early(CloseReason::NoUpstream), 0),
         ProtocolContext::Mongo(listener) => {
             let mut tap = Tap::new(Rc::clone(listener));
-            let relay = Relay::new(client, upstream.stream, &mut tap, handle, scratch);
+            let relay = Relay::new(&mut client, &mut upstream.stream, &mut tap, handle, scratch);
             let ended = relay.await;
             let cut = tap.outstanding();
             tap.end(who_left(&ended));
@@ -153,7 +180,7 @@ async fn relay(
         }
         ProtocolContext::Redis(listener) => {
             let mut tap = RedisTap::new(Rc::clone(listener));
-            let relay = Relay::new(client, upstream.stream, &mut tap, handle, scratch);
+            let relay = Relay::new(&mut client, &mut upstream.stream, &mut tap, handle, scratch);
             let ended = relay.await;
             let cut = tap.outstanding();
             tap.end(who_left(&ended));
@@ -230,6 +257,9 @@ impl<'a> Open<'a> {
                 report_http(&listener.stats, record);
             }
             ProtocolContext::Redis(redis) => report_redis(&redis.stats, record),
+            ProtocolContext::RedisCollapse(listener) => {
+                report_redis(&listener.redis().stats, record);
+            }
             ProtocolContext::Tcp(tcp) => {
                 if record.reason == CloseReason::IdleTimeout {
                     tcp.stats.inc(Tcp::IDLE_TIMEOUT);

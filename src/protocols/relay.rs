@@ -53,6 +53,10 @@ pub trait Observer {
     fn reply_written(&mut self, total: u64);
     /// True when no exchange is under way, so that a drain may close the connection here.
     fn is_idle(&self) -> bool;
+    /// True when nothing that has passed concerns what comes next, so that somebody else might use the upstream connection.
+    fn is_at_rest(&self) -> bool {
+        false
+    }
 }
 
 /// How a relayed connection ended.
@@ -68,10 +72,24 @@ pub struct Ended {
     pub sent: u64,
 }
 
+/// How far a relay went that was to end at rest.
+#[derive(Clone, Copy, Debug)]
+pub enum Until {
+    /// Both connections go on, with nothing under way between them.
+    Rest {
+        /// Bytes read from the client.
+        received: u64,
+        /// Bytes written to the client.
+        sent: u64,
+    },
+    /// The connection ended.
+    End(Ended),
+}
+
 /// Moves bytes between a client and its upstream until both have finished.
 pub struct Relay<'a, O> {
-    client: Stream,
-    upstream: Stream,
+    client: &'a mut Stream,
+    upstream: &'a mut Stream,
     requests: Flow,
     replies: Flow,
     first_end: Option<Side>,
@@ -83,8 +101,8 @@ pub struct Relay<'a, O> {
 impl<'a, O: Observer> Relay<'a, O> {
     /// A relay over two connected sockets.
     pub fn new(
-        client: Stream,
-        upstream: Stream,
+        client: &'a mut Stream,
+        upstream: &'a mut Stream,
         observer: &'a mut O,
         session: &'a SessionHandle,
         scratch: &'a Scratch,
@@ -99,6 +117,46 @@ impl<'a, O: Observer> Relay<'a, O> {
             session,
             scratch,
         }
+    }
+
+    /// Goes on until nothing is under way that concerns what comes next, with what the client has sent already.
+    pub async fn until_rest(mut self, first: Vec<u8>) -> Until {
+        self.take_over(first);
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(ended) = Pin::new(&mut self).poll(cx) {
+                return Poll::Ready(Until::End(ended));
+            }
+            if self.is_at_rest() {
+                return Poll::Ready(Until::Rest {
+                    received: self.requests.read,
+                    sent: self.replies.written,
+                });
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// What the client has sent before the relay began.
+    fn take_over(&mut self, first: Vec<u8>) {
+        if first.is_empty() {
+            return;
+        }
+        self.requests.read = first.len() as u64;
+        self.observer.request_read(&first);
+        self.requests.left = Some(Left {
+            bytes: first,
+            at: 0,
+        });
+    }
+
+    fn is_at_rest(&self) -> bool {
+        let flows = [&self.requests, &self.replies];
+        flows.iter().all(|flow| flow.left.is_none())
+            && self.first_end.is_none()
+            && !self.client.needs_flush()
+            && !self.upstream.needs_flush()
+            && self.observer.is_at_rest()
     }
 
     /// One flow, as far as its sockets allow. Ready when it has ended in order.

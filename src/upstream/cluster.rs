@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use super::http::SharedHttp;
 use super::mongo::{Servers, SharedMongo};
 use super::pool::SharedPool;
+use super::redis::SharedRedis;
 use crate::config::ClusterConfig;
 use crate::tls::{ClientTls, EndpointTls, Tally};
 
@@ -29,6 +30,8 @@ pub struct Cluster {
     pub mongo: Option<SharedMongo>,
     /// What its clients share, when an HTTP listener in mode proxy uses it.
     pub http: Option<SharedHttp>,
+    /// What its clients share, when a Redis listener in mode collapse uses it.
+    pub redis: Option<SharedRedis>,
 }
 
 /// Which listeners share its connections among their clients.
@@ -38,6 +41,8 @@ pub struct SharedBy {
     pub mongo: bool,
     /// HTTP listeners in mode proxy.
     pub http: bool,
+    /// Redis listeners in mode collapse.
+    pub redis: bool,
 }
 
 /// How an endpoint is chosen for a new session.
@@ -99,6 +104,9 @@ impl Cluster {
             http: shared_by
                 .http
                 .then(|| SharedHttp::new(config, endpoints.clone())),
+            redis: shared_by
+                .redis
+                .then(|| SharedRedis::new(config, endpoints.clone())),
             endpoints,
             connect_timeout: config.connect_timeout,
             tls: config.tls.clone(),
@@ -116,6 +124,7 @@ impl Cluster {
         SharedBy {
             mongo: self.mongo.is_some(),
             http: self.http.is_some(),
+            redis: self.redis.is_some(),
         }
     }
 
@@ -123,7 +132,8 @@ impl Cluster {
     pub fn pools(&self) -> impl Iterator<Item = &Arc<SharedPool>> {
         let mongo = self.mongo.as_ref().map(|shared| &shared.pool);
         let http = self.http.as_ref().map(|shared| &shared.pool);
-        mongo.into_iter().chain(http)
+        let redis = self.redis.as_ref().map(|shared| &shared.pool);
+        mongo.into_iter().chain(http).chain(redis)
     }
 
     /// True while its pool is paused: operations wait until it is resumed.
@@ -137,6 +147,9 @@ impl Cluster {
             shared.set_limits(config);
         }
         if let Some(shared) = &self.http {
+            shared.set_limits(config);
+        }
+        if let Some(shared) = &self.redis {
             shared.set_limits(config);
         }
     }
@@ -262,6 +275,7 @@ mod tests {
             tls_tally: Arc::default(),
             mongo: None,
             http: None,
+            redis: None,
         }
     }
 

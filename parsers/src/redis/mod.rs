@@ -10,6 +10,7 @@
 
 pub mod command;
 
+mod arguments;
 mod limits;
 mod nesting;
 mod number;
@@ -19,6 +20,7 @@ mod texts;
 mod words;
 
 pub use crate::Malformed;
+pub use arguments::{Arguments, arguments};
 pub use reply::{Kind, Reply, ReplyDecoder};
 pub use request::{Request, RequestDecoder};
 pub use texts::Text;

@@ -47,16 +47,17 @@ impl Resolver<'_> {
     /// collapse or proxy off and on again.
     fn settings_have_a_use(&mut self, cluster: &ClusterFile, uses: Uses) {
         let words = uses.words();
-        let (no_http, no_mongo) = (
+        let (no_http, no_mongo, no_redis) = (
             uses.are_without(ProtocolName::Http),
             uses.are_without(ProtocolName::Mongo),
+            uses.are_without(ProtocolName::Redis),
         );
         let sections = [
             (
                 "pool",
-                "protocols http and mongo",
+                "protocols http, mongo and redis",
                 cluster.pool.place(),
-                no_http && no_mongo,
+                no_http && no_mongo && no_redis,
             ),
             ("mongo", "protocol mongo", cluster.mongo.place(), no_mongo),
             ("http", "protocol http", cluster.http.place(), no_http),
@@ -70,20 +71,27 @@ impl Resolver<'_> {
             }
         }
         if let Some(place) = cluster.name.place()
-            && uses.http
-            && uses.mongo
+            && [uses.http, uses.mongo, uses.redis]
+                .iter()
+                .filter(|used| **used)
+                .count()
+                > 1
         {
             self.problem(
                 place,
-                "listeners with protocol http and with protocol mongo send to this cluster, which speaks one of them",
+                format!("listeners with protocols {words} send to this cluster, which speaks one of them"),
             );
         }
-        if let Some(pool) = cluster.pool.value().filter(|_| uses.http && no_mongo) {
+        if let Some(pool) = cluster
+            .pool
+            .value()
+            .filter(|_| uses.http && no_mongo && no_redis)
+        {
             self.nothing_for_mongo(pool);
         }
     }
 
-    /// What only the pool of a MongoDB cluster keeps.
+    /// What the pool of an HTTP cluster does not keep.
     fn nothing_for_mongo(&mut self, pool: &PoolFile) {
         let settings = [
             ("min_idle", pool.min_idle.place()),
@@ -94,18 +102,13 @@ impl Resolver<'_> {
             if let Some(place) = place {
                 self.problem(
                     place,
-                    format!("`{key}` belongs to protocol mongo; listeners with protocol http send to this cluster"),
+                    format!("`{key}` belongs to protocols mongo and redis; listeners with protocol http send to this cluster"),
                 );
             }
         }
     }
 
     fn cluster(&mut self, cluster: &ClusterFile, place: Place, uses: Uses) -> ClusterConfig {
-        let default_pool = if uses.http {
-            defaults::http_pool
-        } else {
-            defaults::pool
-        };
         ClusterConfig {
             name: self
                 .required_text(&cluster.name, "name", place, values::name)
@@ -117,7 +120,7 @@ impl Resolver<'_> {
             pool: cluster
                 .pool
                 .value()
-                .map_or_else(default_pool, |pool| self.pool(pool, uses)),
+                .map_or_else(|| default_pool(uses), |pool| self.pool(pool, uses)),
             mongo: cluster
                 .mongo
                 .value()
@@ -156,7 +159,7 @@ impl Resolver<'_> {
         if uses.http {
             return self.http_pool(written);
         }
-        let default = defaults::pool();
+        let default = default_pool(uses);
         // `None` if it was written and is of no use: then nothing can be measured against it.
         let limit = if written.max_connections.is_absent() {
             Some(default.max_connections)
@@ -178,7 +181,10 @@ impl Resolver<'_> {
             max_lifetime: self.duration_or_never(&written.max_lifetime, default.max_lifetime),
             max_long_waits: self
                 .max_long_waits(&written.max_long_waits, limit)
-                .unwrap_or_else(|| defaults::max_long_waits(max_connections)),
+                .unwrap_or_else(|| match uses.redis {
+                    true => defaults::redis_max_long_waits(max_connections),
+                    false => defaults::max_long_waits(max_connections),
+                }),
         }
     }
 
@@ -286,5 +292,13 @@ impl Resolver<'_> {
             }
         }
         compressors
+    }
+}
+
+fn default_pool(uses: Uses) -> PoolConfig {
+    match uses {
+        Uses { http: true, .. } => defaults::http_pool(),
+        Uses { redis: true, .. } => defaults::redis_pool(),
+        _ => defaults::pool(),
     }
 }

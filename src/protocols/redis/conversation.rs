@@ -14,6 +14,8 @@ pub(super) struct Conversation<T> {
     /// Confirmations that the first request waits for yet, when it has begun to get them.
     confirmations: Option<u64>,
     state: State,
+    /// Something has been asked that stays with the connection.
+    is_changed: bool,
 }
 
 struct Asked<T> {
@@ -145,11 +147,30 @@ impl<T> Conversation<T> {
             waiting: VecDeque::new(),
             confirmations: None,
             state: State::default(),
+            is_changed: false,
         }
+    }
+
+    /// A connection whose server speaks this version.
+    pub(super) fn in_version(version_3: bool) -> Self {
+        let state = State {
+            version_3,
+            ..State::default()
+        };
+        Self {
+            state,
+            ..Self::new()
+        }
+    }
+
+    /// The connection is as it was before anything was said on it, so that somebody else might go on with it.
+    pub(super) fn is_as_it_was(&self) -> bool {
+        self.is_at_rest() && !self.is_changed
     }
 
     /// A request has been sent.
     pub(super) fn asked(&mut self, request: Facts, with: T) {
+        self.is_changed |= request.stays();
         self.waiting.push_back(Asked { request, with });
     }
 
@@ -296,6 +317,22 @@ impl<T> Conversation<T> {
 }
 
 impl Facts {
+    /// What it does to the connection outlasts a transaction and a wait, even if it fails: nobody else is to have the connection.
+    fn stays(&self) -> bool {
+        !matches!(
+            self.class,
+            Class::Plain
+                | Class::Blocking(_)
+                | Class::Multi
+                | Class::Exec
+                | Class::Discard
+                | Class::Watch
+                | Class::Unwatch
+                | Class::ClientGetname
+                | Class::ClientList
+        )
+    }
+
     /// Carried out within a transaction, it would change which replies come.
     fn changes_replies(&self) -> bool {
         matches!(

@@ -1,8 +1,9 @@
-//! Redis: what a worker keeps for one listener, and the tap that watches a connection.
+//! Redis: what a worker keeps for one listener, the tap that watches a connection, and [`collapse`], where clients share connections.
 //!
 //! The series of a listener are looked up when the worker takes the listener over, those of a command when it is first seen
 //! ([`commands`]); the request path only adds. Which reply answers which request is for [`conversation`] to say.
 
+pub mod collapse;
 mod commands;
 mod conversation;
 mod key_pattern;
@@ -36,6 +37,7 @@ pub struct RedisListener {
     cluster: Scope<Cluster>,
     shard: Shard,
     name: Box<str>,
+    cluster_name: Box<str>,
     commands: Commands,
     patterns: Vec<(KeyPattern, Rc<Scope<RedisKeys>>)>,
     replies: [OnceCell<Scope<RedisReply>>; Kind::COUNT],
@@ -53,6 +55,7 @@ impl RedisListener {
     pub fn new(
         shard: &Shard,
         name: &str,
+        cluster_name: &str,
         cluster: Scope<Cluster>,
         patterns: &[KeyPattern],
         enabled: bool,
@@ -65,6 +68,7 @@ impl RedisListener {
             cluster,
             shard: shard.clone(),
             name: name.into(),
+            cluster_name: cluster_name.into(),
             patterns: patterns
                 .iter()
                 .map(|pattern| {
@@ -75,6 +79,16 @@ impl RedisListener {
             replies: Default::default(),
             errors: RefCell::default(),
         }
+    }
+
+    /// The cluster that its sessions go to.
+    fn cluster_name(&self) -> &str {
+        &self.cluster_name
+    }
+
+    /// So many requests more, or less, are under way.
+    fn active(&self, change: i64) {
+        self.stats.gauge_add(Redis::DOWNSTREAM_RQ_ACTIVE, change);
     }
 
     /// A connection is no longer observed.

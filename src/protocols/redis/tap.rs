@@ -92,6 +92,24 @@ impl Tap {
         }
     }
 
+    /// A tap on a connection that a client is lent, and whose server begins with this version of the protocol.
+    pub(super) fn lent(
+        listener: Rc<RedisListener>,
+        version_3: bool,
+        application: Option<Application>,
+    ) -> Self {
+        Self {
+            conversation: Conversation::in_version(version_3),
+            application,
+            ..Self::new(listener)
+        }
+    }
+
+    /// The application, when the connection is given back.
+    pub(super) fn leave(mut self) -> Option<Application> {
+        self.application.take()
+    }
+
     /// Requests without a complete reply.
     pub fn outstanding(&self) -> usize {
         self.conversation.len() + self.finishing.len()
@@ -99,7 +117,7 @@ impl Tap {
 
     /// The connection ended: what was under way is reported as cut off.
     pub fn end(&mut self, outcome: Outcome) {
-        self.active(-(self.conversation.len() as i64));
+        self.listener.active(-(self.conversation.len() as i64));
         for finishing in std::mem::take(&mut self.finishing) {
             let exchange = Exchange {
                 outcome: Outcome::ClientGone,
@@ -127,7 +145,7 @@ impl Tap {
         if let Some(reason) = facts.leaves() {
             return self.go_blind(reason);
         }
-        self.active(1);
+        self.listener.active(1);
         self.conversation.asked(facts, pending);
         self.pass_silent();
     }
@@ -136,14 +154,14 @@ impl Tap {
     fn pass_silent(&mut self) {
         while let Some(pending) = self.conversation.next_silent() {
             self.written = self.written.saturating_sub(1);
-            self.active(-1);
+            self.listener.active(-1);
             let exchange = pending.exchange(Outcome::Unacknowledged, false);
             self.report(&exchange, &pending.series, pending.pattern.as_deref());
         }
     }
 
     fn answered(&mut self, pending: Pending, reply: Answer, end: u64) {
-        self.active(-1);
+        self.listener.active(-1);
         self.written = self.written.saturating_sub(1);
         let outcome = match reply.is_error {
             true => Outcome::Error,
@@ -182,15 +200,10 @@ impl Tap {
         self.listener.report(exchange, series, about);
     }
 
-    fn active(&self, change: i64) {
-        let stats = &self.listener.stats;
-        stats.gauge_add(Redis::DOWNSTREAM_RQ_ACTIVE, change);
-    }
-
     fn go_blind(&mut self, reason: &'static str) {
         self.blind = true;
         self.listener.decoding_error(reason);
-        self.active(-(self.conversation.len() as i64));
+        self.listener.active(-(self.conversation.len() as i64));
         self.conversation = Conversation::new();
         self.finishing = VecDeque::new();
     }
@@ -363,6 +376,13 @@ impl Observer for Tap {
         self.finishing.is_empty()
             && self.conversation.is_at_rest()
             && self.requests.is_between_messages()
+    }
+
+    fn is_at_rest(&self) -> bool {
+        !self.blind
+            && self.is_idle()
+            && self.replies.is_between_messages()
+            && self.conversation.is_as_it_was()
     }
 }
 

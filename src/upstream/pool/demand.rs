@@ -201,7 +201,7 @@ impl ClusterPool {
     }
 
     /// The error of whoever wants a connection to an endpoint that is not used any more.
-    pub(in crate::upstream) fn retired(&self, endpoint: &str) -> CheckoutError {
+    pub(crate) fn retired(&self, endpoint: &str) -> CheckoutError {
         CheckoutError::Retired {
             cluster: Arc::clone(self.shared().name()),
             endpoint: endpoint.into(),

@@ -1,0 +1,281 @@
+//! What the proxy answers itself: who the client is, which database and which version it wants. A server is asked whether it takes that,
+//! on a connection that is closed again; from then on the client's requests go over connections that are like that.
+
+use super::client;
+use super::decide::Answer;
+use super::errors::Refusal;
+use super::session::{End, Session, answer};
+use crate::exchange::{CloseReason, Outcome};
+use crate::upstream::redis::{Credential, Password, Profile, ProfileId, SharedRedis, Version};
+
+/// Who a client is, and what its connection would be if it had one.
+#[derive(Default)]
+pub(super) struct Identity {
+    pub(super) profile: Profile,
+    pub(super) id: ProfileId,
+    /// What CLIENT SETNAME said.
+    name: Vec<u8>,
+}
+
+/// What the proxy answers.
+enum Reply {
+    Ok,
+    Text(&'static [u8]),
+    /// As a server said it.
+    Bytes(Vec<u8>),
+    Refused(Refusal),
+}
+
+impl Asked {
+    fn argument(&self, index: usize) -> &[u8] {
+        self.arguments.get(index).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The arguments of a request that the proxy answers.
+struct Asked {
+    arguments: Vec<Vec<u8>>,
+}
+
+impl Session<'_> {
+    /// Answers the first request that is held in the server's place. All before it has been answered.
+    pub(super) async fn answer(&mut self, answer: Answer) -> Result<(), End> {
+        let Some((request, arguments, application)) = self.first_request() else {
+            return Ok(());
+        };
+        let asked = Asked { arguments };
+        let reply = match answer {
+            Answer::Auth => self.auth(&asked).await,
+            Answer::Hello => self.hello(&asked).await,
+            Answer::Select => self.select(&asked).await,
+            Answer::Reset => self.reset(),
+            Answer::Quit | Answer::SetInfo => Reply::Ok,
+            Answer::SetName => self.set_name(asked.argument(2)),
+            Answer::GetName => self.get_name(),
+            Answer::Refuse(command) => Reply::Refused(Refusal::NotShared { command }),
+        };
+        let refused = matches!(reply, Reply::Refused(_));
+        if !refused && let Some(application) = application {
+            self.application = Some(application);
+        }
+        self.give(request, reply);
+        match answer {
+            Answer::Quit => Err(End::by_us(CloseReason::LastReply)),
+            _ => Ok(()),
+        }
+    }
+
+    fn give(&self, request: client::Request, reply: Reply) {
+        let (bytes, outcome) = match reply {
+            Reply::Ok => (b"+OK\r\n".to_vec(), Outcome::Success),
+            Reply::Text(text) => (text.to_vec(), Outcome::Success),
+            Reply::Bytes(bytes) => (bytes, Outcome::Success),
+            Reply::Refused(refusal) => {
+                let cluster = self.listener.redis.cluster_name();
+                (refusal.reply(cluster), Outcome::Error)
+            }
+        };
+        answer(&self.client, request, &bytes, outcome);
+    }
+
+    /// AUTH password, or AUTH user password.
+    async fn auth(&mut self, asked: &Asked) -> Reply {
+        let (username, password) = match asked.arguments.len() {
+            2 => (None, asked.argument(1)),
+            _ => (Some(asked.argument(1)), asked.argument(2)),
+        };
+        let profile = Profile {
+            credential: Some(Credential {
+                username: username.map(Into::into),
+                password: Password::new(password),
+            }),
+            ..self.identity.profile.clone()
+        };
+        match self.become_(profile, false).await {
+            Ok(_) => Reply::Ok,
+            Err(refusal) => Reply::Refused(refusal),
+        }
+    }
+
+    /// `SELECT database`. What is no number is for the server to refuse.
+    async fn select(&mut self, asked: &Asked) -> Reply {
+        let written = asked.argument(1);
+        let number = str::from_utf8(written)
+            .ok()
+            .and_then(|text| text.parse().ok());
+        let Some(database) = number else {
+            let line = b"-ERR invalid DB index".to_vec();
+            return Reply::Refused(Refusal::Server { line });
+        };
+        let profile = Profile {
+            database,
+            ..self.identity.profile.clone()
+        };
+        // A server has taken it before, and there is no secret in it that could be guessed.
+        if let Some(id) = self.shared().and_then(|shared| shared.known(&profile)) {
+            self.is_now(profile, id);
+            return Reply::Ok;
+        }
+        match self.become_(profile, false).await {
+            Ok(_) => Reply::Ok,
+            Err(refusal) => Reply::Refused(refusal),
+        }
+    }
+
+    /// `HELLO [version [AUTH user password] [SETNAME name]]`.
+    async fn hello(&mut self, asked: &Asked) -> Reply {
+        let mut profile = self.identity.profile.clone();
+        match asked.argument(1) {
+            b"2" => profile.version = Version::Two,
+            b"3" => profile.version = Version::Three,
+            b"" if asked.arguments.len() == 1 => {}
+            written => return Reply::Refused(unknown_version(written)),
+        }
+        let mut options = asked.arguments.get(2..).unwrap_or_default();
+        let (mut name, mut says_who) = (None, false);
+        loop {
+            match options {
+                [] => break,
+                [option, username, password, rest @ ..] if option.eq_ignore_ascii_case(b"auth") => {
+                    says_who = true;
+                    profile.credential = Some(Credential {
+                        username: Some(username.as_slice().into()),
+                        password: Password::new(password),
+                    });
+                    options = rest;
+                }
+                [option, written, rest @ ..] if option.eq_ignore_ascii_case(b"setname") => {
+                    if !is_client_name(written) {
+                        return Reply::Refused(Refusal::ClientName);
+                    }
+                    name = Some(written.clone());
+                    options = rest;
+                }
+                [option, ..] => {
+                    let option = String::from_utf8_lossy(option);
+                    let line = format!("-ERR Syntax error in HELLO option '{option}'");
+                    let line = line.into_bytes();
+                    return Reply::Refused(Refusal::Server { line });
+                }
+            }
+        }
+        let reply = match self.known_hello(&profile).filter(|_| !says_who) {
+            Some(reply) => Ok(Some(reply)),
+            None => self.become_(profile, true).await,
+        };
+        match reply {
+            Ok(reply) => {
+                if let Some(name) = name {
+                    self.identity.name = name;
+                }
+                reply.map_or(Reply::Ok, Reply::Bytes)
+            }
+            Err(refusal) => Reply::Refused(refusal),
+        }
+    }
+
+    /// What a server answered to the same HELLO before, on a connection that is still open: then nothing has to be asked.
+    fn known_hello(&mut self, profile: &Profile) -> Option<Vec<u8>> {
+        let id = self.shared()?.known(profile)?;
+        let reply = self.listener.trunks.hello(id)?;
+        self.is_now(profile.clone(), id);
+        Some(reply.to_vec())
+    }
+
+    /// `RESET`: a connection as it was when it was opened.
+    fn reset(&mut self) -> Reply {
+        self.ride = None;
+        self.identity = Identity::default();
+        self.application = None;
+        Reply::Text(b"+RESET\r\n")
+    }
+
+    fn set_name(&mut self, name: &[u8]) -> Reply {
+        if !is_client_name(name) {
+            return Reply::Refused(Refusal::ClientName);
+        }
+        self.identity.name = name.to_vec();
+        if name.is_empty() {
+            self.application = None;
+        }
+        Reply::Ok
+    }
+
+    fn get_name(&self) -> Reply {
+        let name = &self.identity.name;
+        let version = self.identity.profile.version;
+        match (name.is_empty(), version) {
+            (true, Version::Two) => Reply::Text(b"$-1\r\n"),
+            (true, Version::Three) => Reply::Text(b"_\r\n"),
+            (false, _) => {
+                let mut reply = format!("${}\r\n", name.len()).into_bytes();
+                reply.extend_from_slice(name);
+                reply.extend_from_slice(b"\r\n");
+                Reply::Bytes(reply)
+            }
+        }
+    }
+
+    /// Asks a server whether it takes a client that is like this; from then on it is. Returns the reply to HELLO.
+    async fn become_(
+        &mut self,
+        profile: Profile,
+        says_hello: bool,
+    ) -> Result<Option<Vec<u8>>, Refusal> {
+        let trunks = std::rc::Rc::clone(&self.listener.trunks);
+        let cluster = trunks.cluster();
+        let mut last = Refusal::CannotConnect {
+            why: "it has no endpoint".to_owned(),
+        };
+        let Some(shared) = &cluster.redis else {
+            return Err(last);
+        };
+        for endpoint in &cluster.endpoints {
+            match shared.probe(endpoint, &profile, says_hello).await {
+                Ok((id, greeted)) => {
+                    if let Some(reply) = &greeted.hello {
+                        trunks.set_hello(id, reply);
+                    }
+                    self.is_now(profile, id);
+                    return Ok(greeted.hello);
+                }
+                Err(error) => {
+                    last = error.into();
+                    if matches!(last, Refusal::Server { .. }) {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(last)
+    }
+
+    fn is_now(&mut self, profile: Profile, id: ProfileId) {
+        if id != self.identity.id {
+            self.ride = None;
+        }
+        self.identity.profile = profile;
+        self.identity.id = id;
+    }
+
+    fn shared(&self) -> Option<&SharedRedis> {
+        self.listener.trunks.cluster().redis.as_ref()
+    }
+}
+
+/// As Redis says it: drivers take the prefix for "this server speaks version 2 only".
+fn unknown_version(written: &[u8]) -> Refusal {
+    let is_number = str::from_utf8(written).is_ok_and(|text| text.parse::<i64>().is_ok());
+    let line: &[u8] = match is_number {
+        true => b"-NOPROTO unsupported protocol version",
+        false => b"-ERR Protocol version is not an integer or out of range",
+    };
+    Refusal::Server {
+        line: line.to_vec(),
+    }
+}
+
+/// `validateClientName` of Redis: printable, without blanks.
+fn is_client_name(name: &[u8]) -> bool {
+    name.iter().all(|byte| (b'!'..=b'~').contains(byte))
+}

@@ -1,0 +1,108 @@
+//! decide: what a request needs.
+
+use narrows_parsers::redis::Request;
+use narrows_parsers::redis::command::{Class, Command, Timeout};
+
+use crate::protocols::redis::commands::Series;
+
+/// Who answers a request, and over which connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// A server, over the connection that clients share.
+    Share,
+    /// A server, over a connection of the client's own, until nothing concerns what comes next.
+    Own {
+        /// It may be for long.
+        lasts: bool,
+    },
+    /// The proxy.
+    Answer(Answer),
+}
+
+/// What the proxy answers itself, as it is about the client's connection and that has no counterpart upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Auth,
+    Hello,
+    Select,
+    Reset,
+    Quit,
+    SetName,
+    GetName,
+    SetInfo,
+    /// WAIT and WAITAOF, by their names.
+    Refuse(&'static str),
+}
+
+impl Plan {
+    /// What `request` needs, which is one of these commands.
+    pub(super) fn of(series: &Series, request: &Request<'_>) -> Self {
+        // "Forward unknown commands": those of modules do nothing to their connection.
+        let Some(command) = series.command else {
+            return Self::Share;
+        };
+        if command.class == Class::Plain && !ends_what_runs(command) {
+            return Self::Share;
+        }
+        let count = usize::try_from(request.count).unwrap_or(usize::MAX);
+        // The server will refuse it. If a later one does not, nobody else is to be concerned.
+        if !command.accepts(count) {
+            return Self::Own { lasts: false };
+        }
+        Self::of_class(command, || series.blocks(request))
+    }
+
+    fn of_class(command: &'static Command, blocks: impl FnOnce() -> bool) -> Self {
+        match command.class {
+            Class::Plain => Self::Own { lasts: false },
+            // They are about all connections of the server, or of another one. EXEC and its like find nothing to end.
+            Class::ClientList
+            | Class::ClientKill
+            | Class::ClientPause
+            | Class::ClientUnpause
+            | Class::ClientUnblock
+            | Class::Exec
+            | Class::Discard
+            | Class::Unwatch => Self::Share,
+            Class::Blocking(Timeout::Replicas) => Self::Answer(Answer::Refuse(command.name)),
+            Class::Blocking(_) if !blocks() => Self::Share,
+            Class::Multi | Class::Watch => Self::Own { lasts: false },
+            Class::Auth => Self::Answer(Answer::Auth),
+            Class::Hello => Self::Answer(Answer::Hello),
+            Class::Select => Self::Answer(Answer::Select),
+            Class::Reset => Self::Answer(Answer::Reset),
+            Class::Quit => Self::Answer(Answer::Quit),
+            Class::ClientSetname => Self::Answer(Answer::SetName),
+            Class::ClientGetname => Self::Answer(Answer::GetName),
+            Class::ClientSetinfo => Self::Answer(Answer::SetInfo),
+            Class::Blocking(_)
+            | Class::Subscribe(_)
+            | Class::Unsubscribe(_)
+            | Class::Monitor
+            | Class::Sync
+            | Class::ClientReply
+            | Class::ClientTracking
+            | Class::ClientCaching
+            | Class::ClientNoEvict
+            | Class::ClientNoTouch
+            | Class::ClientCapa
+            | Class::ClientImportSource
+            | Class::ClientGetredir
+            | Class::ClientId
+            | Class::ClientInfo
+            | Class::ClientTrackinginfo
+            | Class::ClientOther
+            | Class::Asking
+            | Class::Readonly
+            | Class::Readwrite
+            | Class::ScriptDebug
+            | Class::Debug
+            | Class::Shutdown => Self::Own { lasts: true },
+        }
+    }
+}
+
+/// SCRIPT KILL and FUNCTION KILL end what runs on another connection: behind the script, on the same one, nobody would read them.
+fn ends_what_runs(command: &Command) -> bool {
+    matches!(command.name, "script_kill" | "function_kill")
+}

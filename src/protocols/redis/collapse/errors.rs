@@ -1,0 +1,142 @@
+//! The errors that the proxy itself answers with: one table.
+//!
+//! All have the prefix `ERR`, as whatever else a driver might read into another one (`LOADING`, `CLUSTERDOWN`, `TRYAGAIN`) is not what
+//! happened. Names of commands and what servers said are the only parts that come from outside; nothing of them can end the line.
+
+use std::time::Duration;
+
+use crate::upstream::pool::CheckoutError;
+use crate::upstream::redis::ProbeError;
+
+/// Why the proxy answers in the server's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// `pool.max_waiting` wait already.
+    QueueFull {
+        /// The limit.
+        limit: usize,
+    },
+    /// No connection became free in time.
+    WaitTimeout {
+        /// How long it was waited.
+        waited: Duration,
+        /// The limit that was met.
+        limit: usize,
+    },
+    /// A connection could not be opened.
+    CannotConnect {
+        /// What happened.
+        why: String,
+    },
+    /// What a server said when it was asked to take a client: its own error.
+    Server {
+        /// Its line, with the `-`.
+        line: Vec<u8>,
+    },
+    /// The server's connection ended before the request was sent.
+    LostBefore {
+        /// Which server.
+        endpoint: String,
+    },
+    /// The server's connection ended when the request, or a part of it, had been sent.
+    LostAfter {
+        /// Which server.
+        endpoint: String,
+    },
+    /// It can't be had on a connection that clients share.
+    NotShared {
+        /// The command.
+        command: &'static str,
+    },
+    /// What the client sent is no request.
+    Protocol {
+        /// Why.
+        why: String,
+    },
+    /// CLIENT SETNAME with a name that no server takes.
+    ClientName,
+}
+
+impl Refusal {
+    /// The reply, for a cluster of that name.
+    pub(super) fn reply(&self, cluster: &str) -> Vec<u8> {
+        let text = match self {
+            Self::QueueFull { limit } => format!(
+                "-ERR narrows: cluster {cluster}: {limit} requests wait for a connection, and no more may"
+            ),
+            Self::WaitTimeout { waited, limit } => format!(
+                "-ERR narrows: cluster {cluster}: no connection became free within {} ms, and there may be no more than {limit}",
+                waited.as_millis()
+            ),
+            Self::CannotConnect { why } => {
+                format!("-ERR narrows: cluster {cluster}: no connection can be opened: {why}")
+            }
+            Self::Server { line } => String::from_utf8_lossy(line).into_owned(),
+            Self::LostBefore { endpoint } => format!(
+                "-ERR narrows: cluster {cluster}: the connection to {endpoint} was lost; the command was not sent"
+            ),
+            Self::LostAfter { endpoint } => format!(
+                "-ERR narrows: cluster {cluster}: the connection to {endpoint} was lost; the command may have been carried out"
+            ),
+            Self::NotShared { command } => format!(
+                "-ERR narrows: {command} asks what its own connection has written, and clients share connections here"
+            ),
+            // As Redis says it, so that whoever reads it finds it explained.
+            Self::Protocol { why } => format!("-ERR Protocol error: {why}"),
+            Self::ClientName => {
+                "-ERR Client names cannot contain spaces, newlines or special characters."
+                    .to_owned()
+            }
+        };
+        let mut reply: Vec<u8> = text.bytes().map(of_a_line).collect();
+        reply.extend_from_slice(b"\r\n");
+        reply
+    }
+}
+
+fn of_a_line(byte: u8) -> u8 {
+    match byte {
+        b'\r' | b'\n' => b' ',
+        byte => byte,
+    }
+}
+
+impl From<CheckoutError> for Refusal {
+    fn from(error: CheckoutError) -> Self {
+        match error {
+            CheckoutError::QueueFull { limit, .. } => Self::QueueFull { limit },
+            CheckoutError::TimedOut { waited, limit, .. } => Self::WaitTimeout { waited, limit },
+            CheckoutError::Open { error, .. } => Self::CannotConnect {
+                why: error.to_string(),
+            },
+            CheckoutError::Retired { endpoint, .. } => Self::CannotConnect {
+                why: format!("{endpoint} is no longer used"),
+            },
+        }
+    }
+}
+
+impl From<ProbeError> for Refusal {
+    fn from(error: ProbeError) -> Self {
+        match error {
+            ProbeError::Refused(line) => Self::Server { line },
+            error => Self::CannotConnect {
+                why: error.to_string(),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_a_server_said_ends_the_line() {
+        let why = "a\r\n+OK\r\n".to_owned();
+        let reply = Refusal::CannotConnect { why }.reply("c");
+        let end = reply.iter().position(|byte| *byte == b'\n');
+        assert_eq!(end, Some(reply.len() - 1));
+        assert!(reply.starts_with(b"-ERR narrows: cluster c: "));
+    }
+}

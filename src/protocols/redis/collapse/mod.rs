@@ -1,0 +1,60 @@
+//! Collapse mode: many clients over few upstream connections.
+//!
+//! accept → decode → decide: a [`Session`] reads requests and says of each what it needs ([`decide`]). Most need nothing but a server: they
+//! go over a connection that all clients of the worker share, one behind the other ([`trunk`]), and what clients sent at the same time goes
+//! out in one write. What is about the client's own connection is answered here ([`answer`]). What changes the connection that it comes
+//! on, or holds it up, gets one of its own until nothing of that is left ([`own`]).
+//!
+//! A client's replies come in the order of its requests: whatever can't go over the shared connection waits until all before it has been
+//! answered, and all behind it waits as well.
+//!
+//! Nobody ever gets another client's data: see [`trunk`] for what ends a shared connection, and [`own`] for when one is given back.
+
+mod answer;
+mod client;
+mod decide;
+mod errors;
+mod own;
+mod session;
+mod trunk;
+mod trunks;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::RedisListener;
+use crate::listener::Target;
+use crate::protocols::inbox::Buffers;
+use crate::upstream::pool::ClusterPool;
+use trunks::Trunks;
+
+pub use session::Session;
+
+/// What the sessions of one listener in mode collapse share on one worker.
+pub struct CollapseListener {
+    pub(super) redis: Rc<RedisListener>,
+    trunks: Rc<Trunks>,
+    buffers: Rc<Buffers>,
+}
+
+impl CollapseListener {
+    /// A listener as one worker serves it. `pool` is this worker's part of the connections of `target`.
+    pub fn new(
+        redis: Rc<RedisListener>,
+        target: &Target,
+        pool: Rc<ClusterPool>,
+        buffers: Rc<Buffers>,
+    ) -> Self {
+        let cluster = Arc::clone(&target.cluster);
+        Self {
+            redis,
+            trunks: Rc::new(Trunks::new(&cluster, pool, target.stats.clone())),
+            buffers,
+        }
+    }
+
+    /// Its series.
+    pub fn redis(&self) -> &RedisListener {
+        &self.redis
+    }
+}

@@ -1,0 +1,558 @@
+//! One client in mode collapse.
+
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use narrows_parsers::Step;
+use narrows_parsers::redis::{RequestDecoder, arguments};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::CollapseListener;
+use super::answer::Identity;
+use super::client::{Client, Finishing, Request};
+use super::decide::{Answer, Plan};
+use super::errors::Refusal;
+use super::trunk::{Ride, exchange};
+use crate::exchange::{CloseReason, Exchange, Outcome, RedisPart, Timing};
+use crate::listener::sessions::{Alarm, SessionHandle, Ticks, Verdict};
+use crate::protocols::redis::RedisListener;
+use crate::protocols::redis::commands::RecentCommands;
+use crate::protocols::redis::report::{About, Application};
+use crate::protocols::relay::{Ended, Scratch};
+use crate::stats::Redis;
+use crate::stream::Stream;
+
+/// A client that holds up others, because it does not take its replies, has so long to go on.
+const STALLED: Duration = Duration::from_secs(5);
+
+/// Requests of one client that may be under way before more is read of it.
+const MAX_AHEAD: usize = 1024;
+
+/// Bytes of replies that a client may have before more is read of it.
+const MAX_REPLIES: usize = 64 * 1024;
+
+/// Bytes of a request that is not whole: a larger one streams over a connection of the client's own, so that nobody waits behind it.
+const MAX_HELD: usize = 64 * 1024;
+
+/// One client connection.
+pub struct Session<'a> {
+    pub(super) listener: Rc<CollapseListener>,
+    pub(super) stream: Stream,
+    pub(super) handle: &'a SessionHandle,
+    pub(super) scratch: Scratch,
+    pub(super) client: Rc<Client>,
+    requests: RequestDecoder,
+    recent: RecentCommands,
+    /// What has been read and not dealt with, from the first byte of a request on.
+    pub(super) held: Vec<u8>,
+    /// How many of them have been shown to the decoder.
+    pub(super) seen: usize,
+    /// When the first of them came.
+    began: Instant,
+    /// What the request that is held first needs, when all before it have been answered.
+    need: Option<Need>,
+    /// Why there is no connection for the requests that are held.
+    refusing: Option<Refusal>,
+    pub(super) identity: Identity,
+    pub(super) ride: Option<Ride>,
+    pub(super) application: Option<Application>,
+    is_timed: bool,
+    end_of_stream: bool,
+    pub(super) received: u64,
+    pub(super) sent: u64,
+    /// Exchanges on a connection of its own that were cut off.
+    pub(super) cut: usize,
+}
+
+/// What a session can't do without waiting.
+enum Need {
+    /// A connection that clients share.
+    Ride,
+    /// One of its own.
+    Own { lasts: bool },
+    /// An answer of the proxy.
+    Answer(Answer),
+    /// What came is no request.
+    Refuse(Refusal),
+    /// It is over.
+    End(End),
+}
+
+/// Why a session can't go on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    pub(super) reason: CloseReason,
+    pub(super) by_client: bool,
+}
+
+impl End {
+    pub(super) fn by_us(reason: CloseReason) -> Self {
+        Self {
+            reason,
+            by_client: false,
+        }
+    }
+
+    fn by_client(reason: CloseReason) -> Self {
+        Self {
+            reason,
+            by_client: true,
+        }
+    }
+}
+
+impl<'a> Session<'a> {
+    /// A session with a client that has just connected.
+    pub fn new(
+        listener: Rc<CollapseListener>,
+        stream: Stream,
+        handle: &'a SessionHandle,
+        scratch: Scratch,
+    ) -> Self {
+        let client = Client::new(Rc::clone(&listener.redis), Rc::clone(&listener.buffers));
+        Self {
+            listener,
+            stream,
+            handle,
+            scratch,
+            client,
+            requests: RequestDecoder::new(),
+            recent: RecentCommands::default(),
+            held: Vec::new(),
+            seen: 0,
+            began: Instant::now(),
+            need: None,
+            refusing: None,
+            identity: Identity::default(),
+            ride: None,
+            application: None,
+            is_timed: false,
+            end_of_stream: false,
+            received: 0,
+            sent: 0,
+            cut: 0,
+        }
+    }
+
+    /// Serves the client to its end. Says how that came, and how many requests it cut off.
+    pub async fn run(mut self) -> (Ended, usize) {
+        let end = loop {
+            let need = std::future::poll_fn(|cx| self.poll(cx)).await;
+            let outcome = match need {
+                Need::Ride => self.board().await,
+                Need::Own { lasts } => self.own(lasts).await,
+                Need::Answer(answer) => self.answer(answer).await,
+                Need::Refuse(refusal) => Err(self.refuse_and_close(&refusal).await),
+                Need::End(end) => Err(end),
+            };
+            if let Err(end) = outcome {
+                break end;
+            }
+        };
+        self.end(end).await
+    }
+
+    /// The next thing that has to be waited for. Until then requests are read, decided on and sent, and replies written.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Need> {
+        self.client.wakes(cx);
+        if let Some(end) = self.verdict(cx) {
+            return Poll::Ready(Need::End(end));
+        }
+        loop {
+            if self.client.is_broken() {
+                self.stream.reset_on_close();
+                let end = End::by_us(CloseReason::UpstreamReset);
+                return Poll::Ready(Need::End(end));
+            }
+            if let Err(end) = self.write(cx) {
+                return Poll::Ready(Need::End(end));
+            }
+            let answered = self.client.waiting() == 0;
+            if let Some(need) = self.need.take_if(|_| answered) {
+                return Poll::Ready(need);
+            }
+            if self.need.is_some() {
+                return Poll::Pending;
+            }
+            if self.seen < self.held.len() && self.may_go_on(cx) {
+                self.go_on();
+                continue;
+            }
+            if self.end_of_stream {
+                let written = self.client.held() == 0 && !self.stream.needs_flush();
+                return match answered && written {
+                    true => Poll::Ready(Need::End(End::by_client(CloseReason::Finished))),
+                    false => Poll::Pending,
+                };
+            }
+            if !self.may_go_on(cx) {
+                return Poll::Pending;
+            }
+            match self.poll_read(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(end)) => return Poll::Ready(Need::End(end)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn verdict(&mut self, cx: &Context<'_>) -> Option<End> {
+        let reason = match self.handle.verdict(cx) {
+            Verdict::Idle => CloseReason::IdleTimeout,
+            Verdict::Abort => CloseReason::Aborted,
+            Verdict::Drain if self.is_idle() => CloseReason::Drained,
+            Verdict::Go | Verdict::Drain => {
+                let blocking = self.client.is_blocking();
+                if blocking != self.is_timed {
+                    self.is_timed = blocking;
+                    let patience = blocking.then(|| Ticks::of(STALLED));
+                    self.handle.expect(patience, None);
+                }
+                match self.handle.alarm() {
+                    Some(Alarm::Idle) if blocking => CloseReason::ClientStalled,
+                    _ => return None,
+                }
+            }
+        };
+        Some(End::by_us(reason))
+    }
+
+    fn is_idle(&self) -> bool {
+        self.client.waiting() == 0
+            && self.client.held() == 0
+            && self.held.is_empty()
+            && self.need.is_none()
+    }
+
+    /// False while enough is under way. Whatever ends that wakes the session.
+    fn may_go_on(&self, cx: &Context<'_>) -> bool {
+        self.client.waiting() < MAX_AHEAD
+            && self.client.held() < MAX_REPLIES
+            && !self
+                .ride
+                .as_ref()
+                .is_some_and(|ride| ride.trunk().is_full(cx))
+    }
+
+    /// report: what has been written to its end is a whole exchange.
+    fn write(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        let mut wrote = false;
+        while self.client.held() > 0 {
+            let stream = &mut self.stream;
+            let written =
+                self.client
+                    .write(|bytes| match Pin::new(&mut *stream).poll_write(cx, bytes) {
+                        Poll::Ready(Ok(0)) => Err(Poll::Ready(())),
+                        Poll::Ready(Ok(count)) => Ok(count),
+                        Poll::Ready(Err(_)) => Err(Poll::Ready(())),
+                        Poll::Pending => Err(Poll::Pending),
+                    });
+            match written {
+                Ok(count) => self.sent += count as u64,
+                Err(Poll::Ready(())) => return Err(End::by_client(CloseReason::ClientReset)),
+                Err(Poll::Pending) => break,
+            }
+            wrote = true;
+        }
+        if self.stream.needs_flush() {
+            let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+            if matches!(flushed, Poll::Ready(Err(_))) {
+                return Err(End::by_client(CloseReason::ClientReset));
+            }
+        }
+        if wrote {
+            self.handle.touch();
+            self.report_written();
+        }
+        Ok(())
+    }
+
+    fn report_written(&self) {
+        let now = Instant::now();
+        while let Some(mut finished) = self.client.next_finished() {
+            finished.timing.end = now;
+            finished.exchange.timing = Some(finished.timing);
+            self.report(&finished);
+        }
+    }
+
+    fn report(&self, finished: &Finishing) {
+        let application = self.application.as_ref();
+        let listener = &self.listener.redis;
+        listener.report_of(&finished.exchange, &finished.request, application);
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        let scratch = Rc::clone(&self.scratch);
+        let mut buffer = scratch.borrow_mut();
+        let mut read = ReadBuf::new(&mut buffer);
+        match Pin::new(&mut self.stream).poll_read(cx, &mut read) {
+            Poll::Ready(Ok(())) => {}
+            // TLS that ended without notice between two requests can't have cut one.
+            Poll::Ready(Err(error))
+                if error.kind() == io::ErrorKind::UnexpectedEof && self.is_idle() => {}
+            Poll::Ready(Err(_)) => {
+                return Poll::Ready(Err(End::by_client(CloseReason::ClientReset)));
+            }
+            Poll::Pending => return Poll::Pending,
+        }
+        let bytes = read.filled();
+        if bytes.is_empty() {
+            self.end_of_stream = true;
+            return Poll::Ready(Ok(()));
+        }
+        self.handle.touch();
+        self.received += bytes.len() as u64;
+        let before = self.client.waiting();
+        self.take(bytes);
+        let ahead = self.client.waiting();
+        if ahead > before {
+            let stats = &self.listener.redis.stats;
+            stats.record(Redis::PIPELINE_DEPTH, ahead as u64);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Deals with what has been read, and holds what is left.
+    fn take(&mut self, bytes: &[u8]) {
+        if !self.held.is_empty() {
+            self.held.extend_from_slice(bytes);
+            return self.go_on();
+        }
+        self.began = Instant::now();
+        self.seen = 0;
+        let used = self.process(bytes);
+        let rest = bytes.get(used..).unwrap_or_default();
+        if !rest.is_empty() {
+            self.held = self.listener.buffers.take();
+            self.held.extend_from_slice(rest);
+        }
+    }
+
+    /// Deals with what is held.
+    pub(super) fn go_on(&mut self) {
+        let held = std::mem::take(&mut self.held);
+        let used = self.process(&held);
+        self.held = held;
+        self.used(used);
+    }
+
+    /// The first bytes that are held have been dealt with.
+    fn used(&mut self, count: usize) {
+        self.held.drain(..count.min(self.held.len()));
+        if self.held.is_empty() {
+            let buffer = std::mem::take(&mut self.held);
+            self.listener.buffers.give_back(buffer);
+        }
+    }
+
+    /// decode → decide → forward: every request in `data` that needs nothing but a server. Returns where the first that needs more, or is
+    /// not whole, begins.
+    fn process(&mut self, data: &[u8]) -> usize {
+        let (mut begin, mut seen) = (0, self.seen);
+        let listener = &*self.listener.redis;
+        while self.need.is_none()
+            && let Some(unseen) = data.get(seen..).filter(|unseen| !unseen.is_empty())
+        {
+            match self.requests.advance(unseen) {
+                Step::NeedMore => {
+                    seen = data.len();
+                    if self.requests.is_between_messages() {
+                        begin = seen;
+                    } else if seen - begin > MAX_HELD {
+                        self.requests = RequestDecoder::new();
+                        self.need = Some(Need::Own { lasts: false });
+                    }
+                }
+                Step::Malformed(reason) => {
+                    listener.decoding_error(reason.label());
+                    let why = reason.to_string();
+                    self.need = Some(Need::Refuse(Refusal::Protocol { why }));
+                }
+                Step::Message { consumed, message } => {
+                    let series = self.recent.find(&listener.commands, &message);
+                    let plan = Plan::of(&series, &message);
+                    let ride = self.ride.as_ref().filter(|ride| ride.trunk().is_open());
+                    let refusing = self.refusing.as_ref();
+                    if plan != Plan::Share || ride.is_none() && refusing.is_none() {
+                        self.need = Some(Need::of(plan));
+                        break;
+                    }
+                    let request = Request {
+                        pattern: listener.request_seen(&series, &message),
+                        series,
+                        start: self.began,
+                        bytes: message.bytes,
+                    };
+                    let end = seen + consumed;
+                    match (ride, refusing) {
+                        (Some(ride), _) => {
+                            let bytes = data.get(begin..end).unwrap_or_default();
+                            ride.trunk().send(&self.client, request, bytes);
+                        }
+                        (None, Some(refusal)) => give(&self.client, listener, request, refusal),
+                        (None, None) => {}
+                    }
+                    (begin, seen) = (end, end);
+                }
+            }
+        }
+        // What has to be waited for is looked at again then, from its first byte.
+        self.seen = match self.need {
+            Some(_) => 0,
+            None => seen - begin,
+        };
+        begin
+    }
+
+    /// A connection that clients share, for the requests that are held. Where there is none, each of them is told why.
+    async fn board(&mut self) -> Result<(), End> {
+        self.ride = None;
+        match self
+            .listener
+            .trunks
+            .get(self.identity.id, &self.scratch)
+            .await
+        {
+            Ok(ride) => self.ride = Some(ride),
+            Err(refusal) => {
+                self.refusing = Some(refusal);
+                self.go_on();
+                self.refusing = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first request that is held, which is whole, with all its arguments: it is dealt with from now on.
+    pub(super) fn first_request(&mut self) -> Option<(Request, Vec<Vec<u8>>, Option<Application>)> {
+        let listener = &*self.listener.redis;
+        let Step::Message { consumed, message } = self.requests.advance(&self.held) else {
+            return None;
+        };
+        let series = self.recent.find(&listener.commands, &message);
+        let application = listener.introduction(&series, &message);
+        let whole = self.held.get(..consumed).unwrap_or_default();
+        let mut all: Vec<_> = arguments(whole).map(<[u8]>::to_vec).collect();
+        if all.is_empty() {
+            // Typed on a line.
+            let typed = (0..).map_while(|index| message.argument(index));
+            all = typed.map(|text| text.bytes.to_vec()).collect();
+        }
+        let request = Request {
+            pattern: None,
+            series,
+            start: self.began,
+            bytes: message.bytes,
+        };
+        self.seen = 0;
+        self.used(consumed);
+        Some((request, all, application))
+    }
+
+    /// Answers the first request that is held with an error.
+    pub(super) fn refuse_first(&mut self, refusal: &Refusal) {
+        if let Some((request, ..)) = self.first_request() {
+            give(&self.client, &self.listener.redis, request, refusal);
+        }
+    }
+
+    /// Says why nothing more is taken from this client.
+    pub(super) async fn refuse_and_close(&mut self, refusal: &Refusal) -> End {
+        let reply = refusal.reply(self.listener.redis.cluster_name());
+        self.client.reply(&reply, None);
+        End::by_us(match refusal {
+            Refusal::Protocol { .. } => CloseReason::Malformed,
+            _ => CloseReason::NoUpstream,
+        })
+    }
+
+    async fn end(mut self, end: End) -> (Ended, usize) {
+        if matches!(
+            end.reason,
+            CloseReason::LastReply | CloseReason::Malformed | CloseReason::NoUpstream
+        ) {
+            self.write_the_rest().await;
+        }
+        self.stream.announce_end();
+        self.client.leave();
+        let unwritten = self.client.unwritten();
+        let cut = self.cut + self.client.waiting() + unwritten.len();
+        for mut finished in unwritten {
+            finished.exchange.outcome = Outcome::ClientGone;
+            self.report(&finished);
+        }
+        let ended = Ended {
+            reason: end.reason,
+            by_client: end.by_client,
+            received: self.received,
+            sent: self.sent,
+        };
+        (ended, cut)
+    }
+
+    /// The last words for a client, if it takes them in time.
+    async fn write_the_rest(&mut self) {
+        let write = std::future::poll_fn(|cx| match self.write(cx) {
+            Ok(()) if self.client.held() > 0 || self.stream.needs_flush() => Poll::Pending,
+            Ok(()) | Err(_) => Poll::Ready(()),
+        });
+        let _ = tokio::time::timeout(STALLED, write).await;
+    }
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        self.client.leave();
+    }
+}
+
+impl Need {
+    fn of(plan: Plan) -> Self {
+        match plan {
+            Plan::Share => Self::Ride,
+            Plan::Own { lasts } => Self::Own { lasts },
+            Plan::Answer(answer) => Self::Answer(answer),
+        }
+    }
+}
+
+/// Answers a request in the server's place, with an error.
+fn give(client: &Client, listener: &RedisListener, request: Request, refusal: &Refusal) {
+    let reply = refusal.reply(listener.cluster_name());
+    answer(client, request, &reply, Outcome::UpstreamGone);
+}
+
+/// Answers a request in the server's place.
+pub(super) fn answer(client: &Client, request: Request, reply: &[u8], outcome: Outcome) {
+    let timing = Timing {
+        start: request.start,
+        at_upstream: None,
+        end: Instant::now(),
+    };
+    let exchange = Exchange {
+        reply_bytes: reply.len() as u64,
+        ..exchange(&request, outcome)
+    };
+    client.asked();
+    client.reply(reply, Some((request, exchange, timing)));
+}
+
+impl RedisListener {
+    /// Adds a finished exchange to the series of its request.
+    pub(super) fn report_of(
+        &self,
+        exchange: &Exchange<RedisPart>,
+        request: &Request,
+        application: Option<&Application>,
+    ) {
+        let about = About {
+            application,
+            pattern: request.pattern.as_deref(),
+        };
+        self.report(exchange, &request.series, about);
+    }
+}

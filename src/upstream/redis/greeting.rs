@@ -1,0 +1,149 @@
+//! How a connection becomes one of a profile: HELLO or AUTH, then SELECT, sent together; each has to be taken.
+
+use std::io;
+
+use narrows_parsers::redis::{Kind, ReplyDecoder};
+use narrows_parsers::{Malformed, Step};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::profile::{Profile, Version};
+use crate::stream::Stream;
+
+/// Longest answer to a greeting: that to HELLO has some 150 bytes, and a few more for each module.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
+
+/// What a server answered.
+pub struct Greeted {
+    /// The whole reply to HELLO, when one was sent.
+    pub hello: Option<Vec<u8>>,
+}
+
+/// Why a connection did not become what it was to be.
+#[derive(Debug, thiserror::Error)]
+pub enum GreetingError {
+    /// The server answered with an error: its line, as it came, with the `-` and without the end of the line.
+    #[error("the server answered `{}`", String::from_utf8_lossy(.0))]
+    Refused(Vec<u8>),
+    /// The connection ended, or failed.
+    #[error("the connection ended in the greeting: {0}")]
+    Io(#[from] io::Error),
+    /// What came is no RESP, or too much of it.
+    #[error("the server's answer is no RESP: {0}")]
+    Malformed(Malformed),
+}
+
+/// Makes a fresh connection one of `profile`. HELLO is said where it has to be, or where `says_hello` wants its reply. A connection that begins
+/// as it is to be is left alone: a server that wants a password tells each client so.
+///
+/// # Errors
+/// See [`GreetingError`].
+pub async fn greet(
+    stream: &mut Stream,
+    profile: &Profile,
+    says_hello: bool,
+) -> Result<Greeted, GreetingError> {
+    let says_hello = says_hello || profile.version == Version::Three;
+    let mut requests = Vec::new();
+    let mut count = 0;
+    let mut say = |arguments: &[&[u8]]| {
+        encode(arguments, &mut requests);
+        count += 1;
+    };
+    let user = profile.credential.as_ref().map(|credential| {
+        let username = credential.username.as_deref().unwrap_or(b"default");
+        (username, credential.password.reveal(), credential)
+    });
+    let version = profile.version.text().as_bytes();
+    match user {
+        Some((username, password, _)) if says_hello => {
+            say(&[b"HELLO", version, b"AUTH", username, password]);
+        }
+        // The form with a password alone is all that servers before version 6 know.
+        Some((username, password, credential)) => match credential.username {
+            Some(_) => say(&[b"AUTH", username, password]),
+            None => say(&[b"AUTH", password]),
+        },
+        None if says_hello => say(&[b"HELLO", version]),
+        None => {}
+    }
+    if profile.database > 0 {
+        say(&[b"SELECT", profile.database.to_string().as_bytes()]);
+    }
+    if count > 0 {
+        stream.write_all(&requests).await?;
+        stream.flush().await?;
+    }
+    let answers = read_answers(stream, count).await?;
+    let hello = answers.into_iter().next().filter(|_| says_hello);
+    Ok(Greeted { hello })
+}
+
+/// Appends a request.
+pub(super) fn encode(arguments: &[&[u8]], into: &mut Vec<u8>) {
+    into.extend_from_slice(format!("*{}\r\n", arguments.len()).as_bytes());
+    for argument in arguments {
+        into.extend_from_slice(format!("${}\r\n", argument.len()).as_bytes());
+        into.extend_from_slice(argument);
+        into.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Reads that many replies, and no byte more.
+async fn read_answers(stream: &mut Stream, count: usize) -> Result<Vec<Vec<u8>>, GreetingError> {
+    let mut answers = Vec::new();
+    let mut decoder = ReplyDecoder::new();
+    let mut came = Vec::new();
+    let mut decoded = 0;
+    while answers.len() < count {
+        let mut buffer = [0; 1024];
+        let read = stream.read(&mut buffer).await?;
+        if read == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        came.extend_from_slice(buffer.get(..read).unwrap_or_default());
+        if came.len() > MAX_ANSWER_BYTES {
+            return Err(GreetingError::Malformed(Malformed::MessageLength));
+        }
+        loop {
+            match decoder.advance(came.get(decoded..).unwrap_or_default()) {
+                Step::NeedMore => {
+                    decoded = came.len();
+                    break;
+                }
+                Step::Malformed(reason) => return Err(GreetingError::Malformed(reason)),
+                Step::Message { consumed, message } => {
+                    let (kind, is_error) = (message.kind, message.is_error());
+                    let end = decoded + consumed;
+                    let rest = came.split_off(end.min(came.len()));
+                    let answer = std::mem::replace(&mut came, rest);
+                    decoded = 0;
+                    if is_error {
+                        return Err(GreetingError::Refused(line(answer)));
+                    }
+                    // A server that speaks without being asked is not one whose answers can be told apart.
+                    if kind == Kind::Push || answers.len() == count {
+                        return Err(GreetingError::Malformed(Malformed::RespType));
+                    }
+                    answers.push(answer);
+                    if came.is_empty() {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    match came.is_empty() {
+        true => Ok(answers),
+        false => Err(GreetingError::Malformed(Malformed::RespType)),
+    }
+}
+
+fn line(mut answer: Vec<u8>) -> Vec<u8> {
+    while answer
+        .last()
+        .is_some_and(|byte| matches!(byte, b'\r' | b'\n'))
+    {
+        answer.pop();
+    }
+    answer
+}
