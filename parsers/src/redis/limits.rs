@@ -10,13 +10,18 @@ pub(super) const ARGUMENTS: usize = 10;
 pub(super) const INLINE_BYTES: u64 = 64 * 1024;
 
 /// Arguments of a request: Redis refuses more than `INT_MAX` ("invalid multibulk length").
-pub(super) const MAX_ARGUMENTS: i64 = i32::MAX as i64;
+pub(super) const MAX_ARGUMENTS: u64 = i32::MAX as u64;
 
-/// Values within values. RedisJSON lets documents nest 128 deep, and RESP3 may say each level of them as an array or a map; the reply
-/// around them is one more.
-pub(super) const DEPTH: usize = 130;
+/// Values, or pairs, that one aggregate may announce: `REDIS_READER_MAX_ARRAY_ELEMENTS` of hiredis. A server that has more to say is read
+/// by no client.
+pub(super) const MAX_ELEMENTS: u64 = u32::MAX as u64;
+
+/// Values within values. What a script returns nests as deep as Lua's stack lets it (`LUAI_MAXCSTACK`, 8000); no other reply comes near:
+/// RedisJSON lets documents nest 128 deep.
+pub(super) const DEPTH: usize = 8192;
 
 /// Room that is kept for texts between two messages, in bytes.
 pub(super) const RETAINED_BYTES: usize = 512;
 
-const _: () = assert!(ARGUMENTS * TEXT_BYTES <= u16::MAX as usize);
+/// Values for which room is kept between two replies: few nest deeper.
+pub(super) const RETAINED_DEPTH: usize = 16;

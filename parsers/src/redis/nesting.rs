@@ -1,96 +1,124 @@
 //! What is open while a reply comes: values within values, in a list.
 
-use super::limits::DEPTH;
+use super::limits::{DEPTH, RETAINED_DEPTH};
 use crate::Malformed;
 
-/// The values that have begun and not ended, the outermost first.
+/// The values that have begun and not ended.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Nesting {
-    open: Vec<Open>,
+    /// By itself, so that a reply without aggregates in its aggregate needs no list.
+    innermost: Option<Open>,
+    /// The values around it, the outermost first.
+    around: Vec<Open>,
     /// How many of them are attributes.
     attributes: u32,
-    /// An attribute of the whole reply has ended, and the reply has not begun.
+    /// An attribute has ended, and what it speaks of has not begun.
     awaits_value: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Open {
-    /// Values that it has yet; `None` where its end is said by a value of its own.
-    left: Option<u64>,
-    /// It says something of the value that follows, and is none itself.
-    is_attribute: bool,
+    /// Values that it has yet, where that is known.
+    left: u64,
+    form: Form,
+}
+
+/// How a value that has others within it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// It has so many.
+    Counted,
+    /// It has so many, and says something of the value that follows: it is none itself.
+    Attribute,
+    /// Its end is said.
+    Streamed,
 }
 
 impl Nesting {
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.open.is_empty()
+        self.innermost.is_none()
     }
 
-    /// Behind an attribute, with nothing else open, a value has to follow.
+    /// Behind an attribute a value has to follow.
+    #[inline]
     pub(super) fn awaits_value(&self) -> bool {
         self.awaits_value
     }
 
-    /// The value that was awaited begins.
+    /// A value begins, which is the one that was awaited if one was.
+    #[inline]
     pub(super) fn value_begins(&mut self) {
         self.awaits_value = false;
     }
 
     /// What comes belongs to an attribute.
+    #[inline]
     pub(super) fn is_in_attribute(&self) -> bool {
         self.attributes > 0
     }
 
-    /// A value begins that has others within it; `left` of them, at least one, or as many as come.
-    pub(super) fn enter(&mut self, left: Option<u64>, is_attribute: bool) -> Result<(), Malformed> {
-        if self.open.len() >= DEPTH {
-            return Err(Malformed::RespDepth);
+    /// A value begins that has others within it, `left` of them, at least one, if it has so many.
+    #[inline]
+    pub(super) fn enter(&mut self, left: u64, form: Form) -> Result<(), Malformed> {
+        if let Some(outer) = self.innermost.replace(Open { left, form }) {
+            if self.around.len() + 1 >= DEPTH {
+                return Err(Malformed::RespDepth);
+            }
+            self.around.push(outer);
         }
-        self.open.push(Open { left, is_attribute });
-        self.attributes += u32::from(is_attribute);
+        self.attributes += u32::from(form == Form::Attribute);
         Ok(())
     }
 
     /// An attribute is whole: the value that it speaks of follows.
     pub(super) fn attribute_ended(&mut self) {
-        self.awaits_value = self.open.is_empty();
+        self.awaits_value = true;
     }
 
     /// A value has ended. True when it was the last of a whole reply.
     #[inline]
     pub(super) fn value_ended(&mut self) -> bool {
-        while let Some(innermost) = self.open.last_mut() {
-            let Some(left) = &mut innermost.left else {
+        while let Some(innermost) = &mut self.innermost {
+            if innermost.form == Form::Streamed {
                 return false;
-            };
-            *left = left.saturating_sub(1);
-            if *left > 0 || self.leave() {
+            }
+            innermost.left = innermost.left.saturating_sub(1);
+            if innermost.left > 0 || self.leave() == Some(Form::Attribute) {
                 return false;
             }
         }
         true
     }
 
-    /// A value ends of which nobody knew how many others it has. As in [`Self::value_ended`].
-    pub(super) fn end_said(&mut self) -> Result<bool, Malformed> {
-        match self.open.last() {
-            Some(Open { left: None, .. }) => Ok(!self.leave() && self.value_ended()),
-            _ => Err(Malformed::RespType),
-        }
+    /// The innermost value may end here: its end is said, and no attribute speaks of what does not come.
+    pub(super) fn may_end(&self) -> bool {
+        let form = self.innermost.map(|innermost| innermost.form);
+        form == Some(Form::Streamed) && !self.awaits_value
+    }
+
+    /// The end of the innermost value is said. As in [`Self::value_ended`].
+    pub(super) fn end_said(&mut self) -> bool {
+        self.leave();
+        self.value_ended()
     }
 
     /// Heap memory that is held, in bytes.
     pub(super) fn retained_bytes(&self) -> usize {
-        self.open.capacity() * size_of::<Open>()
+        self.around.capacity() * size_of::<Open>()
     }
 
-    /// The innermost one is whole. True when it was an attribute.
-    fn leave(&mut self) -> bool {
-        let was_attribute = self.open.pop().is_some_and(|open| open.is_attribute);
-        if was_attribute {
+    /// The innermost value is whole: what it was.
+    fn leave(&mut self) -> Option<Form> {
+        let left = self.innermost.take()?.form;
+        self.innermost = self.around.pop();
+        if left == Form::Attribute {
             self.attributes = self.attributes.saturating_sub(1);
             self.attribute_ended();
         }
-        was_attribute
+        if self.is_empty() && self.around.capacity() > RETAINED_DEPTH {
+            self.around = Vec::new();
+        }
+        Some(left)
     }
 }

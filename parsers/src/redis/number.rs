@@ -5,6 +5,9 @@ use crate::Malformed;
 /// The magnitude of the smallest integer there is.
 const LARGEST: u64 = 1 << 63;
 
+/// Digits of a number that is read at once: so many cannot be more than what fits.
+const SHORT_DIGITS: usize = 18;
+
 /// A number whose line comes in whatever pieces.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Number {
@@ -24,22 +27,52 @@ pub(super) enum Said {
     Unknown,
 }
 
+/// A number without a sign whose line is whole in these bytes, and what comes after it. `None` for all others, right or wrong: those
+/// are for [`Number`].
+#[inline]
+pub(super) fn whole(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let mut number = 0;
+    for (digits, byte) in bytes.iter().enumerate().take(SHORT_DIGITS + 1) {
+        let digit = byte.wrapping_sub(b'0');
+        if digit < 10 {
+            if digits == 1 && number == 0 {
+                return None;
+            }
+            number = number * 10 + u64::from(digit);
+            continue;
+        }
+        let after = bytes.get(digits..)?.strip_prefix(b"\r\n")?;
+        return (digits > 0).then_some((number, after));
+    }
+    None
+}
+
 impl Number {
     /// Goes on with the next bytes; `None` when all of them have been taken and the line goes on.
     ///
-    /// As strict as `string2ll` of Redis: no plus, and no zero in front. What is let through here on a connection that clients share must
-    /// not be what the server closes it for.
-    #[inline]
+    /// As strict as `string2ll` of Redis: no plus, no zero in front, no minus in front of zero. What is let through here on a connection
+    /// that clients share must not be what the server closes it for.
     pub(super) fn advance(&mut self, rest: &mut &[u8]) -> Result<Option<Said>, Malformed> {
-        match rest.first() {
-            Some(b'+') if self.is_untouched() => Err(Malformed::RespNumber),
-            _ => self.advance_signed(rest),
+        match self.line(rest)? {
+            Some(Self {
+                sign: Some(b'+'), ..
+            }) => Err(Malformed::RespNumber),
+            Some(Self {
+                sign: Some(_),
+                magnitude: 0,
+                ..
+            }) => Err(Malformed::RespNumber),
+            line => line.map(Self::said).transpose(),
         }
     }
 
     /// The same for an integer that a server sends: "an optional plus or minus as the sign" (RESP specification, integers).
-    #[inline]
     pub(super) fn advance_signed(&mut self, rest: &mut &[u8]) -> Result<Option<Said>, Malformed> {
+        self.line(rest)?.map(Self::said).transpose()
+    }
+
+    /// What the line has, when it has ended.
+    fn line(&mut self, rest: &mut &[u8]) -> Result<Option<Self>, Malformed> {
         while let Some((byte, after)) = rest.split_first() {
             *rest = after;
             match byte {
@@ -47,7 +80,7 @@ impl Number {
                 b'-' | b'+' if self.is_untouched() => self.sign = Some(*byte),
                 b'?' if self.is_untouched() => self.unknown = true,
                 b'\r' if !self.ended && (self.has_digits || self.unknown) => self.ended = true,
-                b'\n' if self.ended => return std::mem::take(self).said().map(Some),
+                b'\n' if self.ended => return Ok(Some(std::mem::take(self))),
                 _ => return Err(Malformed::RespNumber),
             }
         }
@@ -58,7 +91,6 @@ impl Number {
         !self.has_digits && self.sign.is_none() && !self.unknown
     }
 
-    #[inline]
     fn digit(&mut self, byte: u8) -> Result<(), Malformed> {
         if self.has_digits && self.magnitude == 0 {
             return Err(Malformed::RespNumber);

@@ -1,7 +1,8 @@
 //! What a server sends.
 
-use super::nesting::Nesting;
-use super::number::{Number, Said};
+use super::limits::MAX_ELEMENTS;
+use super::nesting::{Form, Nesting};
+use super::number::{self, Number, Said};
 use super::texts::{Text, Texts};
 use crate::{Malformed, Step};
 
@@ -42,24 +43,38 @@ enum Stage {
     Text {
         left: u64,
         kept: bool,
-        /// One of several pieces of a text.
-        is_piece: bool,
+        then: Behind,
     },
     TextCr {
-        is_piece: bool,
+        then: Behind,
     },
     TextLf {
-        is_piece: bool,
+        then: Behind,
     },
     /// The `;` in front of a piece, and the piece's length.
-    Piece,
-    PieceLength,
+    Piece {
+        kept: bool,
+    },
+    PieceLength {
+        kept: bool,
+    },
+    /// The letter of a boolean.
+    Truth,
     /// How many values an aggregate has.
     Count(Aggregate),
     /// Behind the `.` that ends an aggregate without a count.
     EndCr,
     EndLf,
     Failed(Malformed),
+}
+
+/// What comes behind the line end of a text.
+#[derive(Debug, Clone, Copy)]
+enum Behind {
+    /// Nothing: the value has ended.
+    End,
+    /// Another piece of the text.
+    Piece { kept: bool },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,8 +148,8 @@ impl Kind {
 
 const _: () = assert!(Kind::Push as usize + 1 == Kind::COUNT);
 
-/// A reply, or a push. Its text is the decoder's, which forgets it when it goes on.
-#[derive(Debug, Clone, Copy)]
+/// A reply, or a push. Its text is in the bytes that were shown, or kept by the decoder, which forgets it when it goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reply<'a> {
     /// What it is.
     pub kind: Kind,
@@ -180,39 +195,45 @@ impl ReplyDecoder {
 
     /// Looks at the next bytes of the stream. Call again with what is left after `consumed` until `NeedMore`, which has used all of
     /// `bytes`.
-    pub fn advance<'a>(&'a mut self, bytes: &[u8]) -> Step<Reply<'a>> {
+    pub fn advance<'a>(&'a mut self, bytes: &'a [u8]) -> Step<Reply<'a>> {
         let mut rest = bytes;
         if self.is_between_messages() {
             self.text.clear();
             self.known = Known::default();
             self.bytes = 0;
         }
-        let whole = self.read(&mut rest);
+        let whole = self.read(bytes, &mut rest);
         let consumed = bytes.len() - rest.len();
         self.bytes += consumed as u64;
         match whole {
-            Ok(false) => Step::NeedMore,
+            Ok(false) => {
+                self.text.keep(bytes);
+                Step::NeedMore
+            }
             Ok(true) => Step::Message {
                 consumed,
                 message: Reply {
                     kind: self.known.kind.unwrap_or(Kind::Null),
                     elements: self.known.elements,
                     integer: self.known.integer,
-                    text: self.text.get(0),
+                    text: self.text.of(bytes).get(0),
                     bytes: self.bytes,
                 },
             },
             Err(reason) => {
-                self.stage = Stage::Failed(reason);
-                self.text.clear();
+                *self = Self {
+                    stage: Stage::Failed(reason),
+                    ..Self::default()
+                };
                 Step::Malformed(reason)
             }
         }
     }
 
     /// True when the next byte starts a reply: nothing of one is pending.
+    #[inline]
     pub fn is_between_messages(&self) -> bool {
-        matches!(self.stage, Stage::Type) && self.nesting.is_empty() && !self.is_after_attribute()
+        matches!(self.stage, Stage::Type) && self.nesting.is_empty() && !self.nesting.awaits_value()
     }
 
     /// What the reply is that has begun and not ended, when its first byte has come.
@@ -229,36 +250,29 @@ impl ReplyDecoder {
         self.text.retained_bytes() + self.nesting.retained_bytes()
     }
 
-    /// An attribute has ended at the outermost level, and the value that it speaks of has not begun.
-    fn is_after_attribute(&self) -> bool {
-        self.nesting.awaits_value()
-    }
-
     /// Reads to the end of a reply: true when it has come.
-    fn read(&mut self, rest: &mut &[u8]) -> Result<bool, Malformed> {
+    fn read(&mut self, shown: &[u8], rest: &mut &[u8]) -> Result<bool, Malformed> {
         loop {
             let progress = match self.stage {
-                Stage::Type => self.begin(rest)?,
+                Stage::Type => match self.whole(shown, rest)? {
+                    Some(progress) => progress,
+                    None => self.begin(shown, rest)?,
+                },
                 Stage::Line { kept } => self.line(rest, kept),
                 Stage::LineLf => expect(rest, b'\n')?.then(Progress::ValueEnded),
                 Stage::Integer => self.integer(rest)?,
-                Stage::Length(kind) => self.length(rest, kind)?,
-                Stage::Text {
-                    left,
-                    kept,
-                    is_piece,
-                } => self.take_text(rest, left, kept, is_piece),
-                Stage::TextCr { is_piece } => {
-                    expect(rest, b'\r')?.then(Progress::To(Stage::TextLf { is_piece }))
+                Stage::Length(kind) => self.length(shown, rest, kind)?,
+                Stage::Text { left, kept, then } => self.take_text(rest, left, kept, then),
+                Stage::TextCr { then } => {
+                    expect(rest, b'\r')?.then(Progress::To(Stage::TextLf { then }))
                 }
-                Stage::TextLf { is_piece: false } => {
-                    expect(rest, b'\n')?.then(Progress::ValueEnded)
-                }
-                Stage::TextLf { is_piece: true } => {
-                    expect(rest, b'\n')?.then(Progress::To(Stage::Piece))
-                }
-                Stage::Piece => expect(rest, b';')?.then(Progress::To(Stage::PieceLength)),
-                Stage::PieceLength => self.piece_length(rest)?,
+                Stage::TextLf { then } => expect(rest, b'\n')?.then(match then {
+                    Behind::End => Progress::ValueEnded,
+                    Behind::Piece { kept } => Progress::To(Stage::Piece { kept }),
+                }),
+                Stage::Piece { kept } => self.piece(rest, kept)?,
+                Stage::PieceLength { kept } => self.piece_length(rest, kept)?,
+                Stage::Truth => truth(rest)?,
                 Stage::Count(aggregate) => self.count(rest, aggregate)?,
                 Stage::EndCr => expect(rest, b'\r')?.then(Progress::To(Stage::EndLf)),
                 Stage::EndLf => expect(rest, b'\n')?.then(Progress::EndSaid),
@@ -271,7 +285,7 @@ impl ReplyDecoder {
                     continue;
                 }
                 Progress::ValueEnded => self.nesting.value_ended(),
-                Progress::EndSaid => self.nesting.end_said()?,
+                Progress::EndSaid => self.nesting.end_said(),
             };
             self.stage = Stage::Type;
             if is_whole {
@@ -280,20 +294,66 @@ impl ReplyDecoder {
         }
     }
 
+    /// What most replies are made of, where it is whole in what is left of what is shown: a text, a line, the head of an aggregate. `None`
+    /// for all else, right or wrong, which is read step by step.
+    #[inline]
+    fn whole(&mut self, shown: &[u8], rest: &mut &[u8]) -> Result<Option<Progress>, Malformed> {
+        let Some((first, line)) = rest.split_first() else {
+            return Ok(None);
+        };
+        match first {
+            b'$' => {
+                let Some((text, after)) = whole_text(line) else {
+                    return Ok(None);
+                };
+                self.value_begins(Kind::Bulk);
+                let begins = shown.len() - after.len() - b"\r\n".len() - text.len();
+                self.whole_text(shown, begins, text.len());
+                *rest = after;
+            }
+            b'+' | b'-' => {
+                let end = memchr::memchr(b'\r', line);
+                let text = end.and_then(|end| line.split_at_checked(end));
+                let Some((text, b"\r\n", after)) = text.and_then(|(text, after)| {
+                    let (line_end, after) = after.split_at_checked(2)?;
+                    Some((text, line_end, after))
+                }) else {
+                    return Ok(None);
+                };
+                self.value_begins(match first {
+                    b'+' => Kind::Simple,
+                    _ => Kind::Error,
+                });
+                self.whole_text(shown, shown.len() - line.len(), text.len());
+                *rest = after;
+            }
+            b'*' => {
+                let Some((count, after)) = number::whole(line) else {
+                    return Ok(None);
+                };
+                self.value_begins(Kind::Array);
+                *rest = after;
+                return self.counted(Aggregate::Of(Kind::Array), count).map(Some);
+            }
+            _ => return Ok(None),
+        }
+        Ok(Some(Progress::ValueEnded))
+    }
+
     /// The first byte of a value says what it is.
-    fn begin(&mut self, rest: &mut &[u8]) -> Result<Progress, Malformed> {
+    fn begin(&mut self, shown: &[u8], rest: &mut &[u8]) -> Result<Progress, Malformed> {
         let Some((first, after)) = rest.split_first() else {
             return Ok(Progress::Pending);
         };
         *rest = after;
         let (kind, stage) = match first {
-            b'+' => (Kind::Simple, self.line_begins()),
-            b'-' => (Kind::Error, self.line_begins()),
+            b'+' => (Kind::Simple, self.line_begins(shown)),
+            b'-' => (Kind::Error, self.line_begins(shown)),
             b':' => (Kind::Integer, Stage::Integer),
             b'$' => (Kind::Bulk, Stage::Length(Kind::Bulk)),
             b'*' => aggregate(Kind::Array),
-            b'_' => (Kind::Null, Stage::Line { kept: false }),
-            b'#' => (Kind::Boolean, Stage::Line { kept: false }),
+            b'_' => (Kind::Null, Stage::TextCr { then: Behind::End }),
+            b'#' => (Kind::Boolean, Stage::Truth),
             b',' => (Kind::Double, Stage::Line { kept: false }),
             b'(' => (Kind::BigNumber, Stage::Line { kept: false }),
             b'!' => (Kind::BulkError, Stage::Length(Kind::BulkError)),
@@ -303,24 +363,37 @@ impl ReplyDecoder {
             // "Push data may be interleaved with any protocol data, but always at top level" (RESP3).
             b'>' if self.nesting.is_empty() => aggregate(Kind::Push),
             b'|' => return Ok(Progress::To(Stage::Count(Aggregate::Attribute))),
-            b'.' => return Ok(Progress::To(Stage::EndCr)),
+            b'.' if self.nesting.may_end() => return Ok(Progress::To(Stage::EndCr)),
             _ => return Err(Malformed::RespType),
         };
+        self.value_begins(kind);
+        Ok(Progress::To(stage))
+    }
+
+    #[inline]
+    fn value_begins(&mut self, kind: Kind) {
         if self.nesting.is_empty() {
             self.known.kind = Some(kind);
         }
         self.nesting.value_begins();
-        Ok(Progress::To(stage))
     }
 
-    fn line_begins(&mut self) -> Stage {
-        let kept = self.keeps_text();
+    fn line_begins(&mut self, shown: &[u8]) -> Stage {
+        let kept = self.keeps_text(shown);
         Stage::Line { kept }
     }
 
     /// The first text is kept, unless it only says something of another value.
-    fn keeps_text(&mut self) -> bool {
-        !self.nesting.is_in_attribute() && self.text.begin()
+    fn keeps_text(&mut self, shown: &[u8]) -> bool {
+        !self.nesting.is_in_attribute() && self.text.begin(shown)
+    }
+
+    /// The same for one that is whole in what is shown.
+    #[inline]
+    fn whole_text(&mut self, shown: &[u8], begins: usize, length: usize) {
+        if !self.nesting.is_in_attribute() {
+            self.text.whole(shown, begins, length);
+        }
     }
 
     fn line(&mut self, rest: &mut &[u8], kept: bool) -> Progress {
@@ -356,7 +429,12 @@ impl ReplyDecoder {
         }
     }
 
-    fn length(&mut self, rest: &mut &[u8], kind: Kind) -> Result<Progress, Malformed> {
+    fn length(
+        &mut self,
+        shown: &[u8],
+        rest: &mut &[u8],
+        kind: Kind,
+    ) -> Result<Progress, Malformed> {
         let Some(said) = self.number.advance(rest)? else {
             return Ok(Progress::Pending);
         };
@@ -368,18 +446,18 @@ impl ReplyDecoder {
             // No limit of ours: nothing is kept of what is beyond the front.
             Said::Number(length) if length >= 0 => Ok(Progress::To(Stage::Text {
                 left: length.unsigned_abs(),
-                kept: self.keeps_text(),
-                is_piece: false,
+                kept: self.keeps_text(shown),
+                then: Behind::End,
             })),
             Said::Unknown if kind == Kind::Bulk => {
-                self.keeps_text();
-                Ok(Progress::To(Stage::Piece))
+                let kept = self.keeps_text(shown);
+                Ok(Progress::To(Stage::Piece { kept }))
             }
             Said::Number(_) | Said::Unknown => Err(Malformed::RespNumber),
         }
     }
 
-    fn take_text(&mut self, rest: &mut &[u8], left: u64, kept: bool, is_piece: bool) -> Progress {
+    fn take_text(&mut self, rest: &mut &[u8], left: u64, kept: bool, then: Behind) -> Progress {
         let now = usize::try_from(left).map_or(rest.len(), |left| left.min(rest.len()));
         let (bytes, after) = rest.split_at_checked(now).unwrap_or_default();
         *rest = after;
@@ -388,25 +466,32 @@ impl ReplyDecoder {
         }
         let left = left - now as u64;
         if left == 0 {
-            return Progress::To(Stage::TextCr { is_piece });
+            return Progress::To(Stage::TextCr { then });
         }
-        self.stage = Stage::Text {
-            left,
-            kept,
-            is_piece,
-        };
+        self.stage = Stage::Text { left, kept, then };
         Progress::Pending
     }
 
+    fn piece(&mut self, rest: &mut &[u8], kept: bool) -> Result<Progress, Malformed> {
+        match rest.split_first() {
+            None => Ok(Progress::Pending),
+            Some((b';', after)) => {
+                *rest = after;
+                Ok(Progress::To(Stage::PieceLength { kept }))
+            }
+            Some(_) => Err(Malformed::RespType),
+        }
+    }
+
     /// A text of unknown length comes in pieces, and ends with one of none.
-    fn piece_length(&mut self, rest: &mut &[u8]) -> Result<Progress, Malformed> {
+    fn piece_length(&mut self, rest: &mut &[u8], kept: bool) -> Result<Progress, Malformed> {
         match self.number.advance(rest)? {
             None => Ok(Progress::Pending),
             Some(Said::Number(0)) => Ok(Progress::ValueEnded),
             Some(Said::Number(length)) if length > 0 => Ok(Progress::To(Stage::Text {
                 left: length.unsigned_abs(),
-                kept: false,
-                is_piece: true,
+                kept,
+                then: Behind::Piece { kept },
             })),
             Some(_) => Err(Malformed::RespNumber),
         }
@@ -416,23 +501,38 @@ impl ReplyDecoder {
         let Some(said) = self.number.advance(rest)? else {
             return Ok(Progress::Pending);
         };
-        let is_attribute = aggregate == Aggregate::Attribute;
-        let count = match said {
+        match said {
             Said::Number(-1) if aggregate == Aggregate::Of(Kind::Array) => {
                 self.is_null();
-                return Ok(Progress::ValueEnded);
+                Ok(Progress::ValueEnded)
             }
-            Said::Unknown if matches!(aggregate, Aggregate::Of(kind) if kind != Kind::Push) => None,
-            Said::Number(count) => Some(aggregate.values(count)?),
-            Said::Unknown => return Err(Malformed::RespNumber),
-        };
-        if self.nesting.is_empty() && !is_attribute {
-            self.known.elements = count.unwrap_or(0);
+            Said::Number(count) if count >= 0 => self.counted(aggregate, count.unsigned_abs()),
+            Said::Unknown if matches!(aggregate, Aggregate::Of(kind) if kind != Kind::Push) => {
+                self.nesting.enter(0, Form::Streamed)?;
+                Ok(Progress::To(Stage::Type))
+            }
+            Said::Number(_) | Said::Unknown => Err(Malformed::RespNumber),
         }
-        match count {
-            Some(0) if is_attribute => self.nesting.attribute_ended(),
-            Some(0) => return Ok(Progress::ValueEnded),
-            left => self.nesting.enter(left, is_attribute)?,
+    }
+
+    /// An aggregate of so many values or pairs begins.
+    #[inline]
+    fn counted(&mut self, aggregate: Aggregate, count: u64) -> Result<Progress, Malformed> {
+        if count > MAX_ELEMENTS {
+            return Err(Malformed::RespNumber);
+        }
+        let (values, form) = match aggregate {
+            Aggregate::Attribute => (2 * count, Form::Attribute),
+            Aggregate::Of(Kind::Map) => (2 * count, Form::Counted),
+            Aggregate::Of(_) => (count, Form::Counted),
+        };
+        if self.nesting.is_empty() && form == Form::Counted {
+            self.known.elements = values;
+        }
+        match (values, form) {
+            (0, Form::Attribute) => self.nesting.attribute_ended(),
+            (0, _) => return Ok(Progress::ValueEnded),
+            _ => self.nesting.enter(values, form)?,
         }
         Ok(Progress::To(Stage::Type))
     }
@@ -448,19 +548,6 @@ fn aggregate(kind: Kind) -> (Kind, Stage) {
     (kind, Stage::Count(Aggregate::Of(kind)))
 }
 
-impl Aggregate {
-    /// Values within one that says this count: a map has two for each pair.
-    fn values(self, count: i64) -> Result<u64, Malformed> {
-        let count = u64::try_from(count).map_err(|_| Malformed::RespNumber)?;
-        match self {
-            Self::Attribute | Self::Of(Kind::Map) => {
-                count.checked_mul(2).ok_or(Malformed::RespNumber)
-            }
-            Self::Of(_) => Ok(count),
-        }
-    }
-}
-
 /// How far a stage has come.
 enum Progress {
     /// All bytes have been taken.
@@ -469,6 +556,25 @@ enum Progress {
     ValueEnded,
     /// What ended is an aggregate that had no count.
     EndSaid,
+}
+
+/// A text that is whole in these bytes, which begin with its length, and what comes after it.
+#[inline]
+fn whole_text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, after) = number::whole(bytes)?;
+    let (text, after) = after.split_at_checked(usize::try_from(length).ok()?)?;
+    Some((text, after.strip_prefix(b"\r\n")?))
+}
+
+fn truth(rest: &mut &[u8]) -> Result<Progress, Malformed> {
+    match rest.split_first() {
+        None => Ok(Progress::Pending),
+        Some((b't' | b'f', after)) => {
+            *rest = after;
+            Ok(Progress::To(Stage::TextCr { then: Behind::End }))
+        }
+        Some(_) => Err(Malformed::RespType),
+    }
 }
 
 /// One byte that has to be there; `Seen(false)` when none is.

@@ -1,14 +1,30 @@
-//! The front of texts, copied as they pass: they are short, and most often cut nowhere, but what is kept must not depend on that.
+//! The fronts of texts. While a message is whole in the bytes that are shown, they are places in those; what a read boundary cuts is
+//! copied, as far as a front goes.
 
 use super::limits::{RETAINED_BYTES, TEXT_BYTES};
 
 /// The fronts of up to `N` texts.
 #[derive(Debug, Clone)]
 pub(super) struct Texts<const N: usize> {
-    bytes: Vec<u8>,
-    /// Where each of them ends, and how long it was.
-    ends: [(u16, u64); N],
+    places: [Place; N],
     count: usize,
+    /// The places are in `kept`, not in what is shown.
+    is_kept: bool,
+    kept: Vec<u8>,
+}
+
+/// Where a text stands.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Place {
+    begins: usize,
+    length: u64,
+}
+
+/// Texts in the bytes in which they stand.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shown<'a> {
+    places: &'a [Place],
+    bytes: &'a [u8],
 }
 
 /// The front of a text.
@@ -30,30 +46,51 @@ impl Text<'_> {
 impl<const N: usize> Default for Texts<N> {
     fn default() -> Self {
         Self {
-            bytes: Vec::new(),
-            ends: [(0, 0); N],
+            places: [Place::default(); N],
             count: 0,
+            is_kept: false,
+            kept: Vec::new(),
         }
     }
 }
 
 impl<const N: usize> Texts<N> {
     /// Forgets all of them.
+    #[inline]
     pub(super) fn clear(&mut self) {
         self.count = 0;
-        match self.bytes.capacity() > RETAINED_BYTES {
-            true => self.bytes = Vec::new(),
-            false => self.bytes.clear(),
+        self.is_kept = false;
+        match self.kept.capacity() > RETAINED_BYTES {
+            true => self.kept = Vec::new(),
+            false => self.kept.clear(),
         }
     }
 
-    /// A text begins. False when there is no place for it.
+    /// A text that is whole in what is shown.
     #[inline]
-    pub(super) fn begin(&mut self) -> bool {
-        let Some(place) = self.ends.get_mut(self.count) else {
+    pub(super) fn whole(&mut self, shown: &[u8], begins: usize, length: usize) {
+        if self.is_kept {
+            if self.begin(shown) {
+                let text = begins.checked_add(length);
+                let text = text.and_then(|ends| shown.get(begins..ends));
+                self.add(text.unwrap_or_default());
+            }
+        } else if let Some(place) = self.places.get_mut(self.count) {
+            let length = length as u64;
+            *place = Place { begins, length };
+            self.count += 1;
+        }
+    }
+
+    /// A text begins that may not be whole in what is shown; [`Self::add`] gives its bytes. False when there is no place for it.
+    #[inline]
+    pub(super) fn begin(&mut self, shown: &[u8]) -> bool {
+        self.keep(shown);
+        let Some(place) = self.places.get_mut(self.count) else {
             return false;
         };
-        *place = (self.bytes.len() as u16, 0);
+        let begins = self.kept.len();
+        *place = Place { begins, length: 0 };
         self.count += 1;
         true
     }
@@ -61,18 +98,28 @@ impl<const N: usize> Texts<N> {
     /// The next bytes of the text that was begun last.
     #[inline]
     pub(super) fn add(&mut self, bytes: &[u8]) {
-        let Some(last) = self.count.checked_sub(1) else {
+        let last = self.count.checked_sub(1);
+        let Some(place) = last.and_then(|last| self.places.get_mut(last)) else {
             return;
         };
-        let begins = self.begins(last);
-        let Some((end, length)) = self.ends.get_mut(last) else {
-            return;
-        };
-        *length += bytes.len() as u64;
-        let room = TEXT_BYTES.saturating_sub(usize::from(*end) - begins);
+        place.length += bytes.len() as u64;
+        let room = TEXT_BYTES.saturating_sub(self.kept.len() - place.begins);
         let front = bytes.get(..room).unwrap_or(bytes);
-        self.bytes.extend_from_slice(front);
-        *end += front.len() as u16;
+        self.kept.extend_from_slice(front);
+    }
+
+    /// The message goes on beyond what is shown, or cannot stay there for another reason.
+    #[inline]
+    pub(super) fn keep(&mut self, shown: &[u8]) {
+        if self.is_kept {
+            return;
+        }
+        self.is_kept = true;
+        for place in self.places.iter_mut().take(self.count) {
+            let begins = self.kept.len();
+            self.kept.extend_from_slice(place.front(shown));
+            place.begins = begins;
+        }
     }
 
     /// How many there are.
@@ -80,25 +127,36 @@ impl<const N: usize> Texts<N> {
         self.count
     }
 
-    /// One of them.
-    pub(super) fn get(&self, index: usize) -> Option<Text<'_>> {
-        if index >= self.count {
-            return None;
-        }
-        let (end, length) = *self.ends.get(index)?;
-        let bytes = self.bytes.get(self.begins(index)..usize::from(end))?;
-        Some(Text { bytes, length })
+    /// All of them. `shown` is what was shown last.
+    #[inline]
+    pub(super) fn of<'a>(&'a self, shown: &'a [u8]) -> Shown<'a> {
+        let bytes = if self.is_kept { &self.kept } else { shown };
+        let places = self.places.get(..self.count).unwrap_or_default();
+        Shown { places, bytes }
     }
 
     /// Heap memory that is held, in bytes.
     pub(super) fn retained_bytes(&self) -> usize {
-        self.bytes.capacity()
+        self.kept.capacity()
     }
+}
 
-    fn begins(&self, index: usize) -> usize {
-        let before = index
-            .checked_sub(1)
-            .and_then(|before| self.ends.get(before));
-        before.map_or(0, |(end, _)| usize::from(*end))
+impl<'a> Shown<'a> {
+    /// One of them.
+    #[inline]
+    pub(super) fn get(self, index: usize) -> Option<Text<'a>> {
+        let place = self.places.get(index)?;
+        let bytes = place.front(self.bytes);
+        let length = place.length;
+        Some(Text { bytes, length })
+    }
+}
+
+impl Place {
+    #[inline]
+    fn front(self, bytes: &[u8]) -> &[u8] {
+        let length = self.length.min(TEXT_BYTES as u64) as usize;
+        let from = bytes.get(self.begins..).unwrap_or_default();
+        from.get(..length).unwrap_or_default()
     }
 }

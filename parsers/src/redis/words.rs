@@ -42,7 +42,8 @@ impl Words {
             (State::Blank, b' ' | b'\t'..=b'\r') => State::Blank,
             (State::Blank, _) => {
                 self.count += 1;
-                words.begin();
+                // Escapes make words something else than what is shown.
+                words.begin(&[]);
                 self.in_word(byte, words)
             }
             (State::Word, b' ' | b'\n' | b'\r' | b'\t') => State::Blank,
@@ -144,7 +145,7 @@ mod tests {
         let count = words.end()?;
         assert_eq!(count, texts.len() as u64);
         Ok((0..texts.len())
-            .filter_map(|index| texts.get(index))
+            .filter_map(|index| texts.of(&[]).get(index))
             .map(|text| text.bytes.to_vec())
             .collect())
     }
