@@ -2,6 +2,7 @@
 
 pub mod http1;
 pub mod http2;
+pub mod redis;
 
 use crate::limits::COMPRESSED_BYTES;
 use crate::mongo::{Malformed, ReplyDecoder, RequestDecoder, Step};
@@ -12,9 +13,9 @@ pub const MOST_RETAINED_BYTES: usize = COMPRESSED_BYTES + 8 * 1024;
 
 /// What came of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub struct Outcome<M = String> {
     /// Each message, with the place in the stream where it ends.
-    pub messages: Vec<(usize, String)>,
+    pub messages: Vec<(usize, M)>,
     /// Why decoding stopped, if it did.
     pub malformed: Option<Malformed>,
     /// The stream ends between two messages.
@@ -108,9 +109,7 @@ fn check(
     Ok(())
 }
 
-type OwnedStep = Step<String>;
-
-fn owned<M: Debug>(step: Step<M>) -> OwnedStep {
+fn owned<M: Debug>(step: Step<M>) -> Step<String> {
     match step {
         Step::NeedMore => Step::NeedMore,
         Step::Message { consumed, message } => Step::Message {
@@ -122,11 +121,11 @@ fn owned<M: Debug>(step: Step<M>) -> OwnedStep {
 }
 
 /// Feeds a stream in pieces; no sizes mean one piece.
-fn run(
+fn run<M>(
     stream: &[u8],
     sizes: &[usize],
-    mut advance: impl FnMut(&[u8]) -> (OwnedStep, usize),
-) -> Outcome {
+    mut advance: impl FnMut(&[u8]) -> (Step<M>, usize),
+) -> Outcome<M> {
     let mut outcome = Outcome {
         messages: Vec::new(),
         malformed: None,
