@@ -157,6 +157,14 @@ pub fn node(program: &str, arguments: &[&str]) -> Value {
     json_of(program, node_driver(program, arguments))
 }
 
+/// The same for one of `tests/drivers` that Node.js runs and that lies beside those of other languages.
+pub fn node_beside(program: &str, arguments: &[&str]) -> Value {
+    json_of(
+        program,
+        program_of("node", "tests/drivers", program, arguments),
+    )
+}
+
 fn json_of(program: &str, mut command: Command) -> Value {
     let output = command.stdin(Stdio::null()).output().unwrap();
     assert!(

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
+use super::mongod::{node_beside, python};
 use super::resp::{RedisClient, Value};
 use super::{eventually, free_port, tool};
 
@@ -94,15 +95,19 @@ impl Redis {
         fields(&self.command(&["INFO", section]).text())
     }
 
-    /// How often each command was run, by the server's own count: `get`, and `client|setname` for one within another.
+    /// How often each command came, by the server's own count: `get`, and `client_setname` for one within another. It
+    /// counts what scripts call as well, but neither what is queued and then dropped nor names that it does not know.
     #[track_caller]
     pub fn calls(&self) -> BTreeMap<String, i64> {
         let stats = self.info("commandstats").into_iter();
         let calls = stats.map(|(name, value)| {
-            let name = name.strip_prefix("cmdstat_").unwrap().to_string();
-            let (calls, _) = value.split_once(',').unwrap();
-            let calls = calls.strip_prefix("calls=").unwrap();
-            (name, calls.parse().unwrap())
+            let name = name.strip_prefix("cmdstat_").unwrap().replace('|', "_");
+            let numbers = value.split(',').filter_map(|field| {
+                let (field, number) = field.split_once('=')?;
+                let counts = matches!(field, "calls" | "rejected_calls");
+                counts.then(|| number.parse::<i64>().unwrap())
+            });
+            (name, numbers.sum())
         });
         calls.collect()
     }
@@ -159,6 +164,18 @@ pub fn cli(address: SocketAddr, arguments: &[&str]) -> String {
         "redis-cli {arguments:?}: {printed}{errors}"
     );
     printed.trim_end().to_string()
+}
+
+/// Runs the suite of redis-py, and gives what it did: `{"commands": {"get": 3}, "connections": 9, "features": ["strings"]}`.
+pub fn redis_py(address: SocketAddr, options: &[&str]) -> serde_json::Value {
+    let address = address.to_string();
+    python("redis/suite.py", &[&[address.as_str()], options].concat())
+}
+
+/// The same of ioredis.
+pub fn ioredis(address: SocketAddr, options: &[&str]) -> serde_json::Value {
+    let address = address.to_string();
+    node_beside("redis/suite.js", &[&[address.as_str()], options].concat())
 }
 
 /// The lines `name:value` of a text such as INFO's.
