@@ -22,7 +22,7 @@ demo: ## A real MongoDB and a web service under a sample load behind narrows, an
 	cargo build --release --locked
 	@$(PYTHON) tests/demo/demo.py --narrows $(TARGET)/release/narrows --mongod $(CACHE)/bin/mongod
 
-test: ## All tests, against a real MongoDB and real drivers
+test: ## All tests, against a real MongoDB, a real Redis and real drivers
 	@tests/support/setup.sh tests
 	@$(MAKE) --no-print-directory fuzz
 	cargo test --workspace --locked
@@ -39,8 +39,8 @@ check: ## Format, lints and docs, each warning an error
 	cargo fmt --manifest-path $(LOAD)/Cargo.toml --check
 	cargo clippy --manifest-path $(LOAD)/Cargo.toml --target-dir $(TARGET)/mongoload --all-targets --locked -- -D warnings
 
-# ARGS="--rounds 5 --seconds 10" measures longer.
-bench: ## Decoder benches, then cost per request and per connection against HAProxy, nginx and Envoy; fails when a bar is missed
+# ARGS="--rounds 5 --seconds 10" measures longer, ARGS="--only redis" less.
+bench: ## Decoder benches, then cost per request and per connection against HAProxy, nginx, Envoy and twemproxy; fails when a bar is missed
 	@tests/support/setup.sh bench
 	cargo build --release --locked
 	cargo build --release --locked --manifest-path $(LOAD)/Cargo.toml --target-dir $(TARGET)/mongoload

@@ -17,6 +17,7 @@ from peers import BODY, Proxy, Tools
 CONNECTIONS = 64
 HTTP2_CONNECTIONS = 16
 HTTP2_STREAMS = 32
+REDIS_WARM_UP = 50_000  # requests, which tell how many fill the time
 IDLE_CONNECTIONS = 5000
 # An idle connection is two sockets at the proxy; the rest is its listeners, logs and the like.
 DESCRIPTORS = 2 * IDLE_CONNECTIONS + 500
@@ -73,6 +74,23 @@ def http2_get(tools: Tools, proxy: Proxy, seconds: int) -> Cost:
     used = cpu_seconds(proxy.pid) - before
     requests = int(find(output, r"(\d+) succeeded"))
     return Cost(requests, used * 1e6 / requests, requests / seconds, math.nan, math.nan)
+
+
+def redis_get(tools: Tools, proxy: Proxy, seconds: int, depth: int, keys: int) -> Cost:
+    """GETs of keys at random, so many under way on each connection. redis-benchmark takes a number of them, not a time."""
+    rate, _, _ = redis_benchmark(tools, proxy, REDIS_WARM_UP, depth, keys)
+    requests = round(rate * seconds)
+    before = cpu_seconds(proxy.pid)
+    per_second, p50_ms, p99_ms = redis_benchmark(tools, proxy, requests, depth, keys)
+    return Cost(requests, (cpu_seconds(proxy.pid) - before) * 1e6 / requests, per_second, p50_ms, p99_ms)
+
+
+def redis_benchmark(tools: Tools, proxy: Proxy, requests: int, depth: int, keys: int) -> tuple[float, float, float]:
+    load = ("-p", proxy.redis, "-c", CONNECTIONS, "-n", requests, "-P", depth, "-t", "get", "-r", keys, "--csv")
+    output = run(getattr(tools, "redis-benchmark"), *load)
+    # "test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms","p99_latency_ms","max_latency_ms"
+    fields = find(output, r'(?m)^"GET",(.*)').replace('"', "").split(",")
+    return float(fields[0]), float(fields[3]), float(fields[5])
 
 
 def h2load(tools: Tools, proxy: Proxy, seconds: int) -> str:

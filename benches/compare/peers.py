@@ -1,4 +1,4 @@
-"""What is measured: narrows, HAProxy, nginx and Envoy, side by side, and the servers behind them."""
+"""What is measured: narrows, HAProxy, nginx, Envoy and twemproxy, side by side, and the servers behind them."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ POOLED = 32
 class Tools:
     narrows: str
     load: str
-    installed: pathlib.Path  # the folder of haproxy, nginx, envoy, wrk and h2load
+    installed: pathlib.Path  # the folder of the peers, the servers and the other load tools
 
     def __getattr__(self, name: str) -> str:
         return str(self.installed / name)
@@ -31,32 +31,46 @@ class Proxy:
     pid: int
     mongo: int = 0  # ports, of what it serves
     http: int = 0
+    redis: int = 0
     admin: int = 0
 
 
 @dataclasses.dataclass
 class Servers:
-    mongo: int
-    http: int
+    """Their ports; a proxy serves what there is a server for."""
+
+    mongo: int = 0
+    http: int = 0
+    redis: int = 0
+
+    def listeners(self) -> dict[str, int]:
+        """A free port for each."""
+        return {name: free_port() for name, port in dataclasses.asdict(self).items() if port}
 
 
-def start_servers(processes: Processes, tools: Tools) -> Servers:
-    servers = Servers(free_port(), free_port())
+def start_mongo(processes: Processes, tools: Tools) -> Servers:
+    """Canned answers: a real mongod would be most of what is measured."""
+    servers = Servers(mongo=free_port())
     processes.start("canned-mongo", tools.load, "serve", f"127.0.0.1:{servers.mongo}")
+    processes.wait_for_port("canned-mongo", servers.mongo)
+    return servers
+
+
+def start_http(processes: Processes, tools: Tools) -> Servers:
+    servers = Servers(http=free_port())
     config = processes.folder / "nginx.conf"
     config.write_text(nginx_config(processes.folder, servers.http))
     processes.start("nginx", tools.nginx, "-e", "stderr", "-p", processes.folder, "-c", config)
-    processes.wait_for_port("canned-mongo", servers.mongo)
     processes.wait_for_port("nginx", servers.http)
     return servers
 
 
 def start_haproxy(processes: Processes, tools: Tools, servers: Servers, name: str = "haproxy") -> Proxy:
-    mongo, http = free_port(), free_port()
+    listeners = servers.listeners()
     config = processes.folder / f"{name}.cfg"
-    config.write_text(haproxy_config(mongo, http, servers))
+    config.write_text(haproxy_config(listeners, servers))
     process = processes.start(name, tools.haproxy, "-db", "-f", config)
-    return ready(processes, Proxy(name, process.pid, mongo, http))
+    return ready(processes, Proxy(name, process.pid, **listeners))
 
 
 def start_nginx(processes: Processes, tools: Tools, servers: Servers, name: str = "nginx-proxy") -> Proxy:
@@ -70,13 +84,13 @@ def start_nginx(processes: Processes, tools: Tools, servers: Servers, name: str 
 
 
 def start_envoy(processes: Processes, tools: Tools, servers: Servers, name: str = "envoy") -> Proxy:
-    http = free_port()
+    ((kind, port),) = servers.listeners().items()
     config = processes.folder / f"{name}.json"
-    config.write_text(json.dumps(envoy_config(http, servers)))
+    config.write_text(json.dumps(envoy_config(kind, port, servers)))
     # Hot restart would have it share memory with any other Envoy of the machine.
     command = (tools.envoy, "-c", config, "--concurrency", 1, "--log-level", "error", "--disable-hot-restart")
     process = processes.start(name, *command)
-    return ready(processes, Proxy(name, process.pid, http=http))
+    return ready(processes, Proxy(name, process.pid, **{kind: port}))
 
 
 def start_narrows_http(processes: Processes, tools: Tools, servers: Servers, name: str = "narrows-http") -> Proxy:
@@ -87,16 +101,18 @@ def start_narrows_http(processes: Processes, tools: Tools, servers: Servers, nam
     return ready(processes, Proxy(name, process.pid, http=http, admin=admin))
 
 
-def start_narrows(processes: Processes, tools: Tools, servers: Servers, name: str, stats: bool = True, mode: str = "tap") -> Proxy:
-    mongo, http, admin = free_port(), free_port(), free_port()
+def start_narrows(
+    processes: Processes, tools: Tools, servers: Servers, name: str, stats: bool = True, mode: str = "tap"
+) -> Proxy:
+    listeners, admin = servers.listeners(), free_port()
     config = processes.folder / f"{name}.yaml"
-    config.write_text(narrows_config(mongo, http, admin, servers, stats, mode))
+    config.write_text(narrows_config(listeners, admin, servers, stats, mode))
     process = processes.start(name, tools.narrows, "run", "-c", config)
-    return ready(processes, Proxy(name, process.pid, mongo, http, admin))
+    return ready(processes, Proxy(name, process.pid, admin=admin, **listeners))
 
 
 def ready(processes: Processes, proxy: Proxy) -> Proxy:
-    for port in filter(None, (proxy.mongo, proxy.http)):
+    for port in filter(None, (proxy.mongo, proxy.http, proxy.redis)):
         processes.wait_for_port(proxy.name, port)
     return proxy
 
@@ -106,17 +122,23 @@ def version(program: str, argument: str) -> str:
     return (result.stdout or result.stderr).splitlines()[0]
 
 
-def narrows_config(mongo: int, http: int, admin: int, servers: Servers, stats: bool, mode: str) -> str:
-    pool = f", pool: {{ max_connections: {POOLED} }}" if mode == "collapse" else ""
+def narrows_config(listeners: dict[str, int], admin: int, servers: Servers, stats: bool, mode: str) -> str:
+    def listener(name: str, port: int) -> str:
+        """HTTP is passed on by `protocol: tcp` here."""
+        protocol = "protocol: tcp" if name == "http" else f"protocol: {name}, {name}: {{ mode: {mode} }}"
+        return f"  - {{ name: {name}, listen: 127.0.0.1:{port}, cluster: {name}, {protocol} }}\n"
+
+    def cluster(name: str) -> str:
+        pool = f", pool: {{ max_connections: {POOLED} }}" if (name, mode) == ("mongo", "collapse") else ""
+        return f"  - {{ name: {name}, endpoints: [127.0.0.1:{getattr(servers, name)}]{pool} }}\n"
+
     return f"""\
 admin: {{ listen: 127.0.0.1:{admin} }}
 workers: 1
 listeners:
-  - {{ name: mongo, listen: 127.0.0.1:{mongo}, protocol: mongo, cluster: mongo, mongo: {{ mode: {mode} }} }}
-  - {{ name: http, listen: 127.0.0.1:{http}, protocol: tcp, cluster: http }}
+{"".join(listener(*each) for each in listeners.items())}\
 clusters:
-  - {{ name: mongo, endpoints: [127.0.0.1:{servers.mongo}]{pool} }}
-  - {{ name: http, endpoints: [127.0.0.1:{servers.http}] }}
+{"".join(map(cluster, listeners))}\
 stats: {{ enabled: {str(stats).lower()} }}
 """
 
@@ -132,7 +154,10 @@ clusters:
 """
 
 
-def haproxy_config(mongo: int, http: int, servers: Servers) -> str:
+def haproxy_config(listeners: dict[str, int], servers: Servers) -> str:
+    def listen(name: str, port: int) -> str:
+        return f"listen {name}\n  bind 127.0.0.1:{port}\n  server one 127.0.0.1:{getattr(servers, name)}\n"
+
     return f"""\
 global
   nbthread 1
@@ -142,13 +167,7 @@ defaults
   timeout connect 5s
   timeout client 600s
   timeout server 600s
-listen mongo
-  bind 127.0.0.1:{mongo}
-  server one 127.0.0.1:{servers.mongo}
-listen http
-  bind 127.0.0.1:{http}
-  server one 127.0.0.1:{servers.http}
-"""
+{"".join(listen(*each) for each in listeners.items())}"""
 
 
 def nginx_config(folder: pathlib.Path, port: int) -> str:
@@ -188,7 +207,7 @@ http {{
 """
 
 
-def envoy_config(port: int, servers: Servers) -> dict:
+def envoy_config(kind: str, port: int, servers: Servers) -> dict:
     """The least that routes everything to one cluster, with limits that this load does not reach."""
 
     def typed(kind: str, **settings) -> dict:
@@ -199,14 +218,22 @@ def envoy_config(port: int, servers: Servers) -> dict:
 
     router = {"name": "envoy.filters.http.router", "typed_config": typed("http.router.v3.Router")}
     hosts = [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "backend"}}]}]
-    manager = typed(
+    http = typed(
         "network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix="ingress",
         codec_type="AUTO",
         route_config={"virtual_hosts": hosts},
         http_filters=[router],
     )
-    chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+    redis = typed(
+        "network.redis_proxy.v3.RedisProxy",
+        stat_prefix="ingress",
+        # What narrows counts too.
+        settings={"op_timeout": "5s", "enable_command_stats": True},
+        prefix_routes={"catch_all_route": {"cluster": "backend"}},
+    )
+    name, filter_config = {"http": ("http_connection_manager", http), "redis": ("redis_proxy", redis)}[kind]
+    chain = {"filters": [{"name": f"envoy.filters.network.{name}", "typed_config": filter_config}]}
     many = {"max_connections": 20000, "max_requests": 20000, "max_pending_requests": 20000}
     backend = {
         "name": "backend",
@@ -215,8 +242,8 @@ def envoy_config(port: int, servers: Servers) -> dict:
         "circuit_breakers": {"thresholds": [many]},
         "load_assignment": {
             "cluster_name": "backend",
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(servers.http)}}]}],
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(getattr(servers, kind))}}]}],
         },
     }
-    listener = {"name": "http", "address": address(port), "filter_chains": [chain]}
+    listener = {"name": kind, "address": address(port), "filter_chains": [chain]}
     return {"static_resources": {"listeners": [listener], "clusters": [backend]}}

@@ -124,7 +124,8 @@ async function expectError(what, begins, reply) {
     (value) => value,
     (error) => error,
   );
-  if (!(error instanceof Error && error.message.startsWith(begins))) throw new Error(`${what}: ${inspect(error)}, not ${begins}`);
+  if (error instanceof Error && error.message.startsWith(begins)) return;
+  throw new Error(`${what}: ${inspect(error)}, not ${begins}`);
 }
 
 // The results of a pipeline or transaction, an error as a value too.

@@ -130,7 +130,9 @@ async function scan(server) {
     const mine = numbers(0, 500).map((n) => server.key(`scan:${n}`));
     await client.mset(...mine.flatMap((key) => [key, "x"]));
     const seen = new Set();
-    for await (const keys of client.scanStream({ match: server.key("scan:*"), count: 100 })) keys.forEach((key) => seen.add(key));
+    for await (const keys of client.scanStream({ match: server.key("scan:*"), count: 100 })) {
+      for (const key of keys) seen.add(key);
+    }
     expect("SCAN", [...seen].sort(), mine.sort());
   });
 }

@@ -161,7 +161,9 @@ def errors(server: Server) -> None:
         wrong_type = "WRONGTYPE Operation against a key holding the wrong kind of value"
         expect_error("WRONGTYPE", wrong_type, lambda: client.lpush(key, "a"))
         expect_error("not a number", "ERR value is not an integer", lambda: client.incr(key))
-        expect_error("ERR unknown command", "ERR unknown command 'NOSUCHCOMMAND'", lambda: client.execute_command("NOSUCHCOMMAND", key))
+        expect_error(
+            "ERR unknown command", "ERR unknown command 'NOSUCHCOMMAND'", lambda: client.execute_command("NOSUCHCOMMAND", key)
+        )
         expect_error("too few arguments", "ERR wrong number of arguments", lambda: client.execute_command("GET"))
         expect_error("ERR unknown subcommand", "ERR unknown subcommand", lambda: client.execute_command("CLIENT", "NOSUCH"))
         expect_error("syntax", "ERR syntax error", lambda: client.execute_command("SET", key, "a", "NOSUCH"))

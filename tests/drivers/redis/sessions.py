@@ -71,12 +71,24 @@ def transactions_by_hand(server: Server) -> None:
         expect("after EXECABORT", raw("GET", key), "a")
         expect_failed("EXEC without MULTI", "ERR EXEC without MULTI", raw("EXEC"))
         expect_failed("DISCARD without MULTI", "ERR DISCARD without MULTI", raw("DISCARD"))
-        expect("no wait inside", (raw("MULTI"), raw("BLPOP", server.key("gone"), FOREVER), raw("EXEC")), ("OK", "QUEUED", [None]))
+        expect(
+            "no wait inside", (raw("MULTI"), raw("BLPOP", server.key("gone"), FOREVER), raw("EXEC")), ("OK", "QUEUED", [None])
+        )
         with server.raw() as other:
-            expect("WATCH", (raw("WATCH", key), other("SET", key, "d"), raw("MULTI"), raw("GET", key)), ("OK", "OK", "OK", "QUEUED"))
+            expect(
+                "WATCH",
+                (raw("WATCH", key), other("SET", key, "d"), raw("MULTI"), raw("GET", key)),
+                ("OK", "OK", "OK", "QUEUED"),
+            )
             expect("EXEC of a changed key", raw("EXEC"), None)
-            expect("WATCH is over", (other("SET", key, "e"), raw("MULTI"), raw("GET", key), raw("EXEC")), ("OK", "OK", "QUEUED", ["e"]))
-            expect("WATCH to be dropped", (raw("WATCH", key), other("SET", key, "f"), raw("MULTI"), raw("DISCARD")), ("OK",) * 4)
+            expect(
+                "WATCH is over",
+                (other("SET", key, "e"), raw("MULTI"), raw("GET", key), raw("EXEC")),
+                ("OK", "OK", "QUEUED", ["e"]),
+            )
+            expect(
+                "WATCH to be dropped", (raw("WATCH", key), other("SET", key, "f"), raw("MULTI"), raw("DISCARD")), ("OK",) * 4
+            )
             expect("DISCARD drops WATCH", (raw("MULTI"), raw("GET", key), raw("EXEC")), ("OK", "QUEUED", ["f"]))
         raw.send_together(("MULTI",), ("INCR", server.key("many")), ("GET", server.key("many")), ("EXEC",), ("GET", key))
         expect("all at once", [raw.read() for _ in range(5)], ["OK", "QUEUED", "QUEUED", [1, "1"], "f"])
@@ -97,7 +109,11 @@ def scripts(server: Server) -> None:
         expect("EVALSHA", client.evalsha(digest, 1, key, "a"), [key, "a", 7, None])
         expect("EVAL", client.eval(body, 1, key, "b"), [key, "b", 7, None])
         expect("EVAL_RO", client.eval_ro("return redis.call('GET', KEYS[1])", 1, key), "b")
-        expect_error("write in EVAL_RO", "ERR Write commands are not allowed", lambda: client.eval_ro("return redis.call('DEL', KEYS[1])", 1, key))
+        expect_error(
+            "write in EVAL_RO",
+            "ERR Write commands are not allowed",
+            lambda: client.eval_ro("return redis.call('DEL', KEYS[1])", 1, key),
+        )
         expect_error("error of a script", "MY own", lambda: client.eval("return redis.error_reply('MY own')", 0))
         expect_error("script that fails", "WRONGTYPE", lambda: client.eval("return redis.call('LPUSH', KEYS[1], 1)", 1, key))
         # The driver loads it by itself when the server does not have it.
@@ -115,7 +131,9 @@ def functions(server: Server) -> None:
     name = server.prefix.rstrip(":")
     library = f"""#!lua name={name}
 redis.register_function('{name}_put', function(keys, args) return redis.call('SET', keys[1], args[1]) end)
-redis.register_function{{function_name='{name}_get', callback=function(keys) return redis.call('GET', keys[1]) end, flags={{'no-writes'}}}}
+redis.register_function{{
+  function_name='{name}_get', callback=function(keys) return redis.call('GET', keys[1]) end, flags={{'no-writes'}}
+}}
 """
     with server.client() as client:
         expect("FUNCTION LOAD", client.function_load(library), name)
@@ -176,7 +194,11 @@ def databases(server: Server) -> None:
     with server.raw() as raw:
         expect("SELECT", (raw("GET", key), raw("SELECT", OTHER_DATABASE), raw("GET", key)), (None, "OK", "zero"))
         expect_failed("SELECT of what is not there", "ERR DB index is out of range", raw("SELECT", 1_000_000))
-        expect("SELECT inside", (raw("MULTI"), raw("SELECT", 0), raw("GET", key), raw("EXEC")), ("OK", "QUEUED", "QUEUED", ["OK", None]))
+        expect(
+            "SELECT inside",
+            (raw("MULTI"), raw("SELECT", 0), raw("GET", key), raw("EXEC")),
+            ("OK", "QUEUED", "QUEUED", ["OK", None]),
+        )
         expect("SELECT remains", raw("GET", key), None)
 
 
@@ -204,7 +226,9 @@ def silenced(server: Server) -> None:
     with server.raw() as raw:
         raw.send_together(("CLIENT", "REPLY", "SKIP"), ("SET", key, "a"), ("GET", key))
         expect("after CLIENT REPLY SKIP", raw.read(), "a")
-        raw.send_together(("CLIENT", "REPLY", "OFF"), ("SET", key, "b"), ("GET", key), ("NOSUCHCOMMAND",), ("CLIENT", "REPLY", "ON"))
+        raw.send_together(
+            ("CLIENT", "REPLY", "OFF"), ("SET", key, "b"), ("GET", key), ("NOSUCHCOMMAND",), ("CLIENT", "REPLY", "ON")
+        )
         expect("CLIENT REPLY ON", (raw.read(), raw("GET", key)), ("OK", "b"))
 
 

@@ -12,7 +12,11 @@ def streams(server: Server) -> None:
     with server.client() as client:
         ids = [client.xadd(key, {"n": n}, id=f"{n + 1}-1") for n in range(5)]
         expect("XADD", ids, ["1-1", "2-1", "3-1", "4-1", "5-1"])
-        expect_error("XADD of an old id", "ERR The ID specified in XADD is equal or smaller", lambda: client.xadd(key, {"n": 9}, id="1-1"))
+        expect_error(
+            "XADD of an old id",
+            "ERR The ID specified in XADD is equal or smaller",
+            lambda: client.xadd(key, {"n": 9}, id="1-1"),
+        )
         expect("XLEN", client.xlen(key), 5)
         expect("XRANGE", client.xrange(key, "2", "3"), [("2-1", {"n": "1"}), ("3-1", {"n": "2"})])
         expect("XREVRANGE", client.xrevrange(key, count=1), [("5-1", {"n": "4"})])

@@ -1,6 +1,7 @@
-"""suite.py HOST:PORT: what an application does with redis-py, each feature once; prints how many commands of each kind were sent.
+"""suite.py HOST:PORT: what an application does with redis-py, each feature once.
 
-Any number of them may run against one server at the same time: each keeps to keys of its own.
+Prints how many commands of each kind were sent. Any number of them may run against one server at the same time: each keeps
+to keys of its own.
 """
 
 import argparse
