@@ -58,7 +58,7 @@ listeners:
     protocol: tcp
     cluster: legacy
     idle_timeout: 0s
-  - { name: cache, listen: 127.0.0.1:6380, protocol: redis, cluster: legacy, redis: { mode: tap, key_patterns: ['user:*', '*:cart'] } }
+  - { name: cache, listen: 127.0.0.1:6380, protocol: redis, cluster: cache, redis: { mode: collapse, key_patterns: ['user:*', '*:cart'] } }
 clusters:
   - name: orders
     endpoints: [10.0.0.1:27017, 'mongos-2.example.com:27017']
@@ -95,6 +95,9 @@ clusters:
     endpoints:
       - '[::1]:5432'
     tls: { verify: false }
+  - name: cache
+    endpoints: ['127.0.0.1:6379']
+    pool: { max_connections: 8 }
 stats:
   enabled: false
   interval: 10s
@@ -161,8 +164,8 @@ fn full() -> Config {
             ListenerConfig {
                 name: "cache".to_owned(),
                 listen: "127.0.0.1:6380".parse().unwrap(),
-                protocol: Protocol::Redis(RedisMode::Tap),
-                clusters: vec!["legacy".to_owned()],
+                protocol: Protocol::Redis(RedisMode::Collapse),
+                clusters: vec!["cache".to_owned()],
                 idle_timeout: None,
                 max_connections: None,
                 tls: None,
@@ -202,6 +205,24 @@ fn full() -> Config {
                 tls: parsed.clusters[1].tls.clone(),
                 connect_timeout: Duration::from_secs(5),
                 pool: default_pool(),
+                mongo: default_mongo(),
+                http: default_http(),
+            },
+            ClusterConfig {
+                name: "cache".to_owned(),
+                endpoints: vec![endpoint("127.0.0.1", 6379)],
+                tls: None,
+                connect_timeout: Duration::from_secs(5),
+                pool: PoolConfig {
+                    max_connections: 8,
+                    min_idle: 0,
+                    max_connecting: 64,
+                    max_waiting: 10_000,
+                    wait_timeout: Duration::from_secs(2),
+                    idle_timeout: Some(Duration::from_secs(600)),
+                    max_lifetime: Some(Duration::from_secs(3600)),
+                    max_long_waits: 6,
+                },
                 mongo: default_mongo(),
                 http: default_http(),
             },
