@@ -51,6 +51,7 @@ impl Watched {
                 let shared_by = SharedBy {
                     mongo: true,
                     http: false,
+                    redis: false,
                 };
                 let cluster = Cluster::new(&config.clusters[0], shared_by, Arc::default());
                 let servers = Arc::clone(cluster.servers().unwrap());

@@ -86,6 +86,7 @@ pub async fn run(address: SocketAddr, options: &Options) -> serde_json::Value {
     feature!(transactions);
     feature!(scripts);
     feature!(blocking);
+    feature!(replicas);
     feature!(databases);
     feature!(names);
     feature!(login);

@@ -13,7 +13,7 @@ const RECENT: usize = 4;
 
 /// What is counted of one command.
 pub(super) struct Series {
-    /// What is known of it; `None` for a command of a module, or of a later server.
+    /// What is known of it, or of the container of an unknown subcommand; `None` for a command of a module, or of a later server.
     pub(super) command: Option<&'static Command>,
     /// Its series. What is recorded to it is gathered for the listener and for the cluster too.
     pub(super) stats: Scope<RedisCommand>,
@@ -90,19 +90,29 @@ impl RecentCommands {
         let name = request.command();
         let first = request.argument(1).map(|argument| argument.bytes);
         match command::find(name, first) {
+            // A subcommand of a later server.
+            Some(container) if container.is_container() && first.is_some() => {
+                let name = [name, first.unwrap_or_default()].join(&b"_"[..]);
+                self.unknown(commands, &name, Some(container))
+            }
             Some(command) => commands.known(command),
-            None => self.unknown(commands, name),
+            None => self.unknown(commands, name, None),
         }
     }
 
     #[cold]
-    fn unknown(&mut self, commands: &Commands, name: &[u8]) -> Rc<Series> {
+    fn unknown(
+        &mut self,
+        commands: &Commands,
+        name: &[u8],
+        container: Option<&'static Command>,
+    ) -> Rc<Series> {
         let mut recent = self.unknown.iter().flatten();
         if let Some(known) = recent.find(|known| known.name.eq_ignore_ascii_case(name)) {
             return Rc::clone(&known.series);
         }
         let lower = name.to_ascii_lowercase();
-        let series = commands.series(&lower, None);
+        let series = commands.series(&lower, container);
         if let Some(place) = self.unknown.get_mut(self.next) {
             *place = Some(Unknown {
                 name: lower.into(),

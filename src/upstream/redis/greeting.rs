@@ -49,19 +49,20 @@ pub async fn greet(
         encode(arguments, &mut requests);
         count += 1;
     };
-    let user = profile.credential.as_ref().map(|credential| {
-        let username = credential.username.as_deref().unwrap_or(b"default");
-        (username, credential.password.reveal(), credential)
-    });
     let version = profile.version.text().as_bytes();
-    match user {
-        Some((username, password, _)) if says_hello => {
-            say(&[b"HELLO", version, b"AUTH", username, password]);
-        }
-        // The form with a password alone is all that servers before version 6 know.
-        Some((username, password, credential)) => match credential.username {
-            Some(_) => say(&[b"AUTH", username, password]),
-            None => say(&[b"AUTH", password]),
+    match &profile.credential {
+        Some(user) => match &user.username {
+            Some(name) if says_hello => {
+                say(&[b"HELLO", version, b"AUTH", name, user.password.reveal()]);
+            }
+            Some(name) => say(&[b"AUTH", name, user.password.reveal()]),
+            // What the client said: a server without a password refuses that, but not the form with a name.
+            None => {
+                say(&[b"AUTH", user.password.reveal()]);
+                if says_hello {
+                    say(&[b"HELLO", version]);
+                }
+            }
         },
         None if says_hello => say(&[b"HELLO", version]),
         None => {}
@@ -74,12 +75,28 @@ pub async fn greet(
         stream.flush().await?;
     }
     let answers = read_answers(stream, count).await?;
-    let hello = answers.into_iter().next().filter(|_| says_hello);
+    // The one reply that is no `+OK`.
+    let hello = answers
+        .into_iter()
+        .find(|answer| !answer.starts_with(b"+"))
+        .filter(|_| says_hello);
     Ok(Greeted { hello })
 }
 
+/// Gives a connection the name that its client gave itself.
+///
+/// # Errors
+/// See [`GreetingError`].
+pub async fn set_name(stream: &mut Stream, name: &[u8]) -> Result<(), GreetingError> {
+    let mut request = Vec::new();
+    encode(&[b"CLIENT", b"SETNAME", name], &mut request);
+    stream.write_all(&request).await?;
+    stream.flush().await?;
+    read_answers(stream, 1).await.map(drop)
+}
+
 /// Appends a request.
-pub(super) fn encode(arguments: &[&[u8]], into: &mut Vec<u8>) {
+fn encode(arguments: &[&[u8]], into: &mut Vec<u8>) {
     into.extend_from_slice(format!("*{}\r\n", arguments.len()).as_bytes());
     for argument in arguments {
         into.extend_from_slice(format!("${}\r\n", argument.len()).as_bytes());

@@ -5,6 +5,6 @@ mod greeting;
 mod profile;
 mod shared;
 
-pub use greeting::{Greeted, GreetingError, greet};
+pub use greeting::{Greeted, GreetingError, greet, set_name};
 pub use profile::{Credential, Password, Profile, ProfileId, Version};
 pub use shared::{ProbeError, SharedRedis};

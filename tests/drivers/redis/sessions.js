@@ -70,13 +70,19 @@ async function scripts(server) {
   });
 }
 
+async function replicas(server) {
+  await server.clients(async (client) => {
+    expect("SET", await client.set(server.key("written"), "1"), "OK");
+    expect("WAIT for what was written", await client.wait(0, 1), 0);
+  });
+}
+
 async function blocking(server) {
   await server.clients(async (client, other) => {
     const [one, two, gone] = [server.key("queue"), server.key("other queue"), server.key("gone")];
     expect("BLPOP, timed out", await client.blpop(gone, one, WAIT), null);
     expect("BLMOVE, timed out", await client.blmove(gone, one, "LEFT", "RIGHT", WAIT), null);
     expect("BZPOPMIN, timed out", await client.bzpopmin(gone, WAIT), null);
-    expect("WAIT", await client.wait(0, 1), 0);
     const answers = async () => {
       for (let round = 0; round < ROUNDS; round += 1) {
         expect("BRPOP of a question", await other.brpop(one, FOREVER), [one, String(round)]);
@@ -207,6 +213,7 @@ module.exports = {
   transactions,
   scripts,
   blocking,
+  replicas,
   databases,
   names,
   login,

@@ -146,6 +146,12 @@ redis.register_function{{
         expect("FUNCTION DELETE", client.function_delete(name), True)
 
 
+def replicas(server: Server) -> None:
+    """A wait for what the same connection has written before."""
+    with server.client() as client:
+        expect("WAIT", (client.set(server.key("written"), "1"), client.wait(0, 1)), (True, 0))
+
+
 def blocking(server: Server) -> None:
     """Waits that end by time, waits that another client ends, and two clients that wake each other."""
     with server.client() as client:
@@ -158,7 +164,6 @@ def blocking(server: Server) -> None:
         expect("BZPOPMIN, timed out", client.bzpopmin(gone, WAIT), None)
         expect("BZMPOP, timed out", client.bzmpop(WAIT, 1, [gone], min=True), None)
         expect("BLPOP of what is there", (client.rpush(two, "a"), client.blpop([one, two], FOREVER)), (1, [two, "a"]))
-        expect("WAIT", client.wait(0, 1), 0)
         with Apart(lambda: answer_rounds(server)):
             for number in range(ROUNDS):
                 expect("RPUSH of a question", client.rpush(one, number), 1)

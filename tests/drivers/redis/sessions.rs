@@ -118,6 +118,12 @@ impl Suite {
             }
         };
         tokio::join!(answers, questions);
+    }
+
+    /// A wait for what the same connection has written before.
+    pub(super) async fn replicas(&self) {
+        let mut redis = self.open().await;
+        let _: () = redis.set(self.key("written"), 1).await.unwrap();
         assert_eq!(ask::<i64>(&mut redis, &["WAIT", "0", "1"]).await, 0);
     }
 

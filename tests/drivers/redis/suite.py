@@ -29,6 +29,7 @@ FEATURES = [
     sessions.scripts,
     sessions.functions,
     sessions.blocking,
+    sessions.replicas,
     sessions.databases,
     sessions.names,
     sessions.silenced,

@@ -32,6 +32,13 @@ impl Asked {
     }
 }
 
+impl Identity {
+    /// What CLIENT SETNAME said.
+    pub(super) fn name(&self) -> &[u8] {
+        &self.name
+    }
+}
+
 /// The arguments of a request that the proxy answers.
 struct Asked {
     arguments: Vec<Vec<u8>>,

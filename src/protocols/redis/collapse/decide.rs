@@ -10,13 +10,23 @@ use crate::protocols::redis::commands::Series;
 pub(super) enum Plan {
     /// A server, over the connection that clients share.
     Share,
-    /// A server, over a connection of the client's own, until nothing concerns what comes next.
-    Own {
-        /// It may be for long.
-        lasts: bool,
-    },
+    /// A server, over a connection of the client's own.
+    Own(Stay),
     /// The proxy.
     Answer(Answer),
+    /// Nobody: a server would close the connection that it came on.
+    Close,
+}
+
+/// For how long a client has a connection of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stay {
+    /// A transaction, or one request.
+    Short,
+    /// One request, which may wait for as long as it likes.
+    Waits,
+    /// Until it leaves.
+    Kept,
 }
 
 /// What the proxy answers itself, as it is about the client's connection and that has no counterpart upstream.
@@ -39,7 +49,10 @@ impl Plan {
     pub(super) fn of(series: &Series, request: &Request<'_>) -> Self {
         // "Forward unknown commands": those of modules do nothing to their connection.
         let Some(command) = series.command else {
-            return Self::Share;
+            return match is_of_http(request.command()) {
+                true => Self::Close,
+                false => Self::Share,
+            };
         };
         if command.class == Class::Plain && !ends_what_runs(command) {
             return Self::Share;
@@ -47,14 +60,14 @@ impl Plan {
         let count = usize::try_from(request.count).unwrap_or(usize::MAX);
         // The server will refuse it. If a later one does not, nobody else is to be concerned.
         if !command.accepts(count) {
-            return Self::Own { lasts: false };
+            return Self::Own(Stay::Short);
         }
         Self::of_class(command, || series.blocks(request))
     }
 
     fn of_class(command: &'static Command, blocks: impl FnOnce() -> bool) -> Self {
         match command.class {
-            Class::Plain => Self::Own { lasts: false },
+            Class::Plain => Self::Own(Stay::Short),
             // They are about all connections of the server, or of another one. EXEC and its like find nothing to end.
             Class::ClientList
             | Class::ClientKill
@@ -66,7 +79,7 @@ impl Plan {
             | Class::Unwatch => Self::Share,
             Class::Blocking(Timeout::Replicas) => Self::Answer(Answer::Refuse(command.name)),
             Class::Blocking(_) if !blocks() => Self::Share,
-            Class::Multi | Class::Watch => Self::Own { lasts: false },
+            Class::Multi | Class::Watch => Self::Own(Stay::Short),
             Class::Auth => Self::Answer(Answer::Auth),
             Class::Hello => Self::Answer(Answer::Hello),
             Class::Select => Self::Answer(Answer::Select),
@@ -75,8 +88,8 @@ impl Plan {
             Class::ClientSetname => Self::Answer(Answer::SetName),
             Class::ClientGetname => Self::Answer(Answer::GetName),
             Class::ClientSetinfo => Self::Answer(Answer::SetInfo),
-            Class::Blocking(_)
-            | Class::Subscribe(_)
+            Class::Blocking(_) => Self::Own(Stay::Waits),
+            Class::Subscribe(_)
             | Class::Unsubscribe(_)
             | Class::Monitor
             | Class::Sync
@@ -97,9 +110,14 @@ impl Plan {
             | Class::Readwrite
             | Class::ScriptDebug
             | Class::Debug
-            | Class::Shutdown => Self::Own { lasts: true },
+            | Class::Shutdown => Self::Own(Stay::Kept),
         }
     }
+}
+
+/// What a browser sends that is made to speak to a Redis: "Possible SECURITY ATTACK detected", upon which Redis closes the connection.
+fn is_of_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
 /// SCRIPT KILL and FUNCTION KILL end what runs on another connection: behind the script, on the same one, nobody would read them.

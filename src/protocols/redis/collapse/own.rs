@@ -6,20 +6,21 @@
 use std::rc::Rc;
 use std::time::Instant;
 
+use super::decide::Stay;
 use super::errors::Refusal;
 use super::session::{End, Session};
 use crate::exchange::{CloseReason, Outcome};
 use crate::protocols::redis::tap::Tap;
 use crate::protocols::relay::{Relay, Until};
 use crate::upstream::pool::{self, Lease, LongWaitPermit};
-use crate::upstream::redis::Version;
+use crate::upstream::redis::{Version, set_name};
 
 impl Session<'_> {
     /// Lends the client a connection, and returns when it has been given back. The requests that are held go first.
-    pub(super) async fn own(&mut self, lasts: bool) -> Result<(), End> {
-        let (lease, _long_wait) = match self.lend(lasts).await {
+    pub(super) async fn own(&mut self, stay: Stay) -> Result<(), End> {
+        let (lease, _long_wait) = match self.lend(stay).await {
             Ok(lent) => lent,
-            Err(refusal) if lasts => {
+            Err(refusal) if stay != Stay::Short => {
                 self.refuse_first(&refusal);
                 return Ok(());
             }
@@ -30,16 +31,25 @@ impl Session<'_> {
         self.relay(lease).await
     }
 
-    async fn lend(&self, lasts: bool) -> Result<(Lease, Option<LongWaitPermit>), Refusal> {
+    async fn lend(&self, stay: Stay) -> Result<(Lease, Option<LongWaitPermit>), Refusal> {
         let trunks = &self.listener.trunks;
         let now = Instant::now();
         let waiting = trunks.pool().shared().policy().config.wait_timeout;
         let deadline = tokio::time::Instant::from_std(now + waiting);
-        let long_wait = match lasts {
-            false => None,
-            true => Some(trunks.pool().acquire_long_wait(now, deadline).await?),
+        let long_wait = match stay {
+            Stay::Short => None,
+            Stay::Waits | Stay::Kept => Some(trunks.pool().acquire_long_wait(now, deadline).await?),
         };
-        Ok((trunks.lease(self.identity.id).await?, long_wait))
+        let mut lease = trunks.lease(self.identity.id).await?;
+        // Its name is what operators know it by. A connection that comes back must not have it.
+        let name = self.identity.name();
+        if stay == Stay::Kept && !name.is_empty() {
+            let named = set_name(lease.stream(), name).await;
+            named.map_err(|error| Refusal::CannotConnect {
+                why: error.to_string(),
+            })?;
+        }
+        Ok((lease, long_wait))
     }
 
     async fn relay(&mut self, mut lease: Lease) -> Result<(), End> {

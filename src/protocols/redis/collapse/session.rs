@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::CollapseListener;
 use super::answer::Identity;
 use super::client::{Client, Finishing, Request};
-use super::decide::{Answer, Plan};
+use super::decide::{Answer, Plan, Stay};
 use super::errors::Refusal;
 use super::trunk::{Ride, exchange};
 use crate::exchange::{CloseReason, Exchange, Outcome, RedisPart, Timing};
@@ -72,7 +72,7 @@ enum Need {
     /// A connection that clients share.
     Ride,
     /// One of its own.
-    Own { lasts: bool },
+    Own(Stay),
     /// An answer of the proxy.
     Answer(Answer),
     /// What came is no request.
@@ -143,7 +143,7 @@ impl<'a> Session<'a> {
             let need = std::future::poll_fn(|cx| self.poll(cx)).await;
             let outcome = match need {
                 Need::Ride => self.board().await,
-                Need::Own { lasts } => self.own(lasts).await,
+                Need::Own(stay) => self.own(stay).await,
                 Need::Answer(answer) => self.answer(answer).await,
                 Need::Refuse(refusal) => Err(self.refuse_and_close(&refusal).await),
                 Need::End(end) => Err(end),
@@ -364,7 +364,7 @@ impl<'a> Session<'a> {
                         begin = seen;
                     } else if seen - begin > MAX_HELD {
                         self.requests = RequestDecoder::new();
-                        self.need = Some(Need::Own { lasts: false });
+                        self.need = Some(Need::Own(Stay::Short));
                     }
                 }
                 Step::Malformed(reason) => {
@@ -514,8 +514,11 @@ impl Need {
     fn of(plan: Plan) -> Self {
         match plan {
             Plan::Share => Self::Ride,
-            Plan::Own { lasts } => Self::Own { lasts },
+            Plan::Own(stay) => Self::Own(stay),
             Plan::Answer(answer) => Self::Answer(answer),
+            Plan::Close => Self::Refuse(Refusal::Protocol {
+                why: "this is no HTTP server".to_owned(),
+            }),
         }
     }
 }
