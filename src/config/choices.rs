@@ -3,7 +3,7 @@
 use super::masking::quoted;
 use super::model::{
     ForwardedProto, HttpMode, HttpVersion, LogFormat, LogLevel, MongoCompressor, MongoMechanism,
-    MongoMode, MongoTopology, RedisMode, Scheme, StatsdFlavor, Underscores,
+    MongoMode, MongoTopology, RedisMode, RedisTopology, Scheme, StatsdFlavor, Underscores,
 };
 use super::suggest::did_you_mean;
 use crate::tls::Version;
@@ -46,6 +46,15 @@ pub(crate) const MONGO_MODES: Choices<MongoMode> = Choices {
 pub(crate) const REDIS_MODES: Choices<RedisMode> = Choices {
     what: "mode",
     words: &[("tap", RedisMode::Tap), ("collapse", RedisMode::Collapse)],
+    planned: &[],
+};
+
+pub(crate) const REDIS_TOPOLOGIES: Choices<RedisTopology> = Choices {
+    what: "topology",
+    words: &[
+        ("single", RedisTopology::Single),
+        ("cluster", RedisTopology::Cluster),
+    ],
     planned: &[],
 };
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::model::{
     HttpClusterConfig, HttpMode, HttpVersion, HttpVersions, LogFormat, LogLevel,
-    MongoClusterConfig, MongoMode, MongoTopology, PoolConfig, RedisMode, StatsLimits, StatsdFlavor,
-    Underscores,
+    MongoClusterConfig, MongoMode, MongoTopology, PoolConfig, RedisClusterConfig, RedisMode,
+    RedisTopology, StatsLimits, StatsdFlavor, Underscores,
 };
 use crate::tls::Version;
 
@@ -33,6 +33,8 @@ pub(crate) const MONGO_MODE: MongoMode = MongoMode::Tap;
 pub(crate) const REDIS_IDLE_TIMEOUT: Option<Duration> = None;
 /// The mode that changes no byte.
 pub(crate) const REDIS_MODE: RedisMode = RedisMode::Tap;
+/// A server by itself is what most have.
+pub(crate) const REDIS_TOPOLOGY: RedisTopology = RedisTopology::Single;
 /// Each is held against each key until one fits; who needs more of them needs other tools.
 pub(crate) const REDIS_KEY_PATTERNS_MAX: usize = 100;
 
@@ -182,6 +184,13 @@ pub(crate) fn redis_pool() -> PoolConfig {
 /// Three quarters of the pool for clients that keep a connection.
 pub(crate) fn redis_max_long_waits(max_connections: usize) -> usize {
     (max_connections / 4 * 3).max(1)
+}
+
+/// What Redis listeners use of a cluster, as it is without a word in the config.
+pub(crate) fn redis_cluster() -> RedisClusterConfig {
+    RedisClusterConfig {
+        topology: REDIS_TOPOLOGY,
+    }
 }
 
 /// A pool as it is without a word in the config.

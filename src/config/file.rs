@@ -12,7 +12,8 @@ use serde_json::json;
 
 use super::choices::{
     AuthName, LOG_FORMATS, LOG_LEVELS, MONGO_AUTHS, MONGO_COMPRESSORS, MONGO_HELLOS,
-    MONGO_MECHANISMS, MONGO_MODES, MONGO_TOPOLOGIES, PROTOCOLS, REDIS_MODES, STATSD_FLAVORS,
+    MONGO_MECHANISMS, MONGO_MODES, MONGO_TOPOLOGIES, PROTOCOLS, REDIS_MODES, REDIS_TOPOLOGIES,
+    STATSD_FLAVORS,
 };
 use super::defaults;
 use super::field::Field;
@@ -213,6 +214,21 @@ pub(crate) struct ClusterFile {
     /// What only HTTP listeners use. Not for clusters that only listeners of other protocols send to.
     #[serde(default)]
     pub(crate) http: Field<HttpClusterFile>,
+    /// What only Redis listeners in mode collapse use. Not for clusters that only listeners of other protocols send to.
+    #[serde(default)]
+    pub(crate) redis: Field<RedisClusterFile>,
+}
+
+/// What only Redis listeners in mode collapse use.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "RedisCluster")]
+pub(crate) struct RedisClusterFile {
+    /// `single`: each endpoint could serve everything, and the first that can be reached does. `cluster`: they are servers of a Redis
+    /// Cluster, which name the others; each command goes to the server that has its keys. Can be changed by a reload.
+    #[serde(default)]
+    #[schemars(extend("enum" = REDIS_TOPOLOGIES.available(), "default" = REDIS_TOPOLOGIES.word(defaults::REDIS_TOPOLOGY)))]
+    pub(crate) topology: Field<String>,
 }
 
 /// Upstream connections that clients share. Each bound holds for the whole cluster, over all endpoints and workers.

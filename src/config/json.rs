@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::choices::{
     AuthName, LOG_FORMATS, LOG_LEVELS, MONGO_AUTHS, MONGO_COMPRESSORS, MONGO_HELLOS,
-    MONGO_MECHANISMS, MONGO_MODES, MONGO_TOPOLOGIES, REDIS_MODES, STATSD_FLAVORS,
+    MONGO_MECHANISMS, MONGO_MODES, MONGO_TOPOLOGIES, REDIS_MODES, REDIS_TOPOLOGIES, STATSD_FLAVORS,
 };
 use super::model::{
     ClusterConfig, Config, ListenerConfig, MongoAuth, MongoClusterConfig, MongoCredential,
@@ -126,7 +126,9 @@ fn cluster(cluster: &ClusterConfig, listeners: &[ListenerConfig]) -> Value {
         .any(|each| matches!(each, Protocol::Redis(_)));
     // For others there is nothing that these settings would say.
     if redis {
+        let topology = REDIS_TOPOLOGIES.word(cluster.redis.topology);
         insert(&mut value, "pool", pool(&cluster.pool));
+        insert(&mut value, "redis", json!({ "topology": topology }));
     } else if mongo {
         insert(&mut value, "pool", pool(&cluster.pool));
         insert(&mut value, "mongo", mongo_cluster(&cluster.mongo));

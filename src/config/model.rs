@@ -180,6 +180,22 @@ pub enum RedisMode {
     Collapse,
 }
 
+/// What only Redis listeners in mode collapse use of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RedisClusterConfig {
+    /// What its endpoints are to each other.
+    pub topology: RedisTopology,
+}
+
+/// What the endpoints of a Redis cluster are to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RedisTopology {
+    /// Each could serve everything; the first that can be reached does.
+    Single,
+    /// Some servers of a Redis Cluster, which name the others.
+    Cluster,
+}
+
 /// A named set of endpoints with its policy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClusterConfig {
@@ -197,6 +213,8 @@ pub struct ClusterConfig {
     pub mongo: MongoClusterConfig,
     /// What only HTTP listeners use.
     pub http: HttpClusterConfig,
+    /// What only Redis listeners in mode collapse use.
+    pub redis: RedisClusterConfig,
 }
 
 /// Upstream connections that clients share. Each bound holds for the whole cluster, over all endpoints, users and workers.

@@ -613,6 +613,8 @@ scopes! {
         Counter WITHOUT_REPLY "without_reply" Count "Commands that were to have no reply, because of CLIENT REPLY";
         Counter BLOCKED "blocked" Count "Commands that waited for something to happen, such as BLPOP; not in the percentiles";
         Counter KEYS "keys" Count "Keys that commands named";
+        Counter MOVED "moved" Count "Commands of clients in mode collapse that were sent to another server of their Redis Cluster, as their slot has moved";
+        Counter ASK "ask" Count "Commands of clients in mode collapse that were sent to another server of their Redis Cluster, as their slot is on its way";
         Counter PUSHES "pushes" Count "What servers sent of their own accord: messages of subscriptions, invalidations, lines of MONITOR";
         Counter SUBSCRIBED "subscribed" Count "Confirmations of SUBSCRIBE, PSUBSCRIBE and SSUBSCRIBE";
         Counter UNSUBSCRIBED "unsubscribed" Count "Confirmations of UNSUBSCRIBE, PUNSUBSCRIBE and SUNSUBSCRIBE";

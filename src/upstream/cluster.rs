@@ -154,13 +154,15 @@ impl Cluster {
         }
     }
 
-    /// Its endpoints, and the members of its replica set that only their fellows name.
+    /// Its endpoints, and those that only their fellows name: members of its replica set, servers of its Redis Cluster.
     pub fn all_endpoints(&self) -> Vec<Arc<Endpoint>> {
         let mut all = self.endpoints.clone();
+        let named = self.redis.iter().flat_map(|redis| redis.endpoints());
         for endpoint in self
             .servers()
             .into_iter()
             .flat_map(|servers| servers.endpoints())
+            .chain(named)
         {
             if !all.iter().any(|known| known.id == endpoint.id) {
                 all.push(endpoint);

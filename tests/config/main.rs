@@ -19,8 +19,8 @@ use narrows::config::{
     AdminConfig, ClusterConfig, Config, ConfigError, Endpoint, HttpClusterConfig, HttpVersion,
     ListenerConfig, LogConfig, LogFormat, LogLevel, MongoAuth, MongoClusterConfig, MongoCompressor,
     MongoCredential, MongoMechanism, MongoMode, MongoTopology, PasswordSource, PoolConfig,
-    Protocol, RedisMode, StatsConfig, StatsLimits, StatsdAddress, StatsdConfig, StatsdFlavor, load,
-    parse, to_json,
+    Protocol, RedisClusterConfig, RedisMode, RedisTopology, StatsConfig, StatsLimits,
+    StatsdAddress, StatsdConfig, StatsdFlavor, load, parse, to_json,
 };
 use narrows::protocols::redis::KeyPattern;
 use narrows::scram::Users;
@@ -98,6 +98,7 @@ clusters:
   - name: cache
     endpoints: ['127.0.0.1:6379']
     pool: { max_connections: 8 }
+    redis: { topology: cluster }
 stats:
   enabled: false
   interval: 10s
@@ -198,6 +199,7 @@ fn full() -> Config {
                 },
                 mongo: full_mongo(),
                 http: default_http(),
+                redis: default_redis(),
             },
             ClusterConfig {
                 name: "legacy".to_owned(),
@@ -207,6 +209,7 @@ fn full() -> Config {
                 pool: default_pool(),
                 mongo: default_mongo(),
                 http: default_http(),
+                redis: default_redis(),
             },
             ClusterConfig {
                 name: "cache".to_owned(),
@@ -225,6 +228,9 @@ fn full() -> Config {
                 },
                 mongo: default_mongo(),
                 http: default_http(),
+                redis: RedisClusterConfig {
+                    topology: RedisTopology::Cluster,
+                },
             },
         ],
         stats: StatsConfig {
@@ -247,6 +253,12 @@ fn full() -> Config {
                 flavor: StatsdFlavor::Datadog,
             }),
         },
+    }
+}
+
+fn default_redis() -> RedisClusterConfig {
+    RedisClusterConfig {
+        topology: RedisTopology::Single,
     }
 }
 

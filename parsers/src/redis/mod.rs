@@ -16,6 +16,7 @@ mod nesting;
 mod number;
 mod reply;
 mod request;
+mod slot;
 mod texts;
 mod words;
 
@@ -23,4 +24,5 @@ pub use crate::Malformed;
 pub use arguments::{Arguments, arguments};
 pub use reply::{Kind, Reply, ReplyDecoder};
 pub use request::{Request, RequestDecoder};
+pub use slot::{SLOTS, slot};
 pub use texts::Text;

@@ -4,14 +4,18 @@ use std::collections::HashMap;
 
 use super::Resolver;
 use super::uses::Uses;
-use crate::config::choices::{HTTP_VERSIONS, MONGO_COMPRESSORS, MONGO_TOPOLOGIES, ProtocolName};
+use crate::config::choices::{
+    HTTP_VERSIONS, MONGO_COMPRESSORS, MONGO_TOPOLOGIES, ProtocolName, REDIS_TOPOLOGIES,
+};
 use crate::config::defaults::{self, CONNECTIONS_MAX};
 use crate::config::field::Field;
-use crate::config::file::{ClusterFile, File, HttpClusterFile, MongoClusterFile, PoolFile};
+use crate::config::file::{
+    ClusterFile, File, HttpClusterFile, MongoClusterFile, PoolFile, RedisClusterFile,
+};
 use crate::config::masking::quoted;
 use crate::config::model::{
     ClusterConfig, Endpoint, HttpClusterConfig, MongoClusterConfig, MongoCompressor, MongoTopology,
-    PoolConfig,
+    PoolConfig, RedisClusterConfig,
 };
 use crate::config::problem::Place;
 use crate::config::values;
@@ -61,6 +65,7 @@ impl Resolver<'_> {
             ),
             ("mongo", "protocol mongo", cluster.mongo.place(), no_mongo),
             ("http", "protocol http", cluster.http.place(), no_http),
+            ("redis", "protocol redis", cluster.redis.place(), no_redis),
         ];
         for (settings, owner, place, _) in sections.into_iter().filter(|(.., useless)| *useless) {
             if let Some(place) = place {
@@ -129,6 +134,10 @@ impl Resolver<'_> {
                 .http
                 .value()
                 .map_or_else(defaults::http_cluster, |http| self.http_cluster(http)),
+            redis: cluster
+                .redis
+                .value()
+                .map_or_else(defaults::redis_cluster, |redis| self.redis_cluster(redis)),
         }
     }
 
@@ -252,6 +261,13 @@ impl Resolver<'_> {
                 defaults::HTTP_CLUSTER_VERSION,
             ),
             max_streams: self.max_streams(max_streams),
+        }
+    }
+
+    fn redis_cluster(&mut self, written: &RedisClusterFile) -> RedisClusterConfig {
+        let RedisClusterFile { topology } = written;
+        RedisClusterConfig {
+            topology: self.choice(Some(topology), &REDIS_TOPOLOGIES, defaults::REDIS_TOPOLOGY),
         }
     }
 

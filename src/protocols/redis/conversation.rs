@@ -151,10 +151,11 @@ impl<T> Conversation<T> {
         }
     }
 
-    /// A connection whose server speaks this version.
-    pub(super) fn in_version(version_3: bool) -> Self {
+    /// A connection whose server speaks this version, and has been told MULTI perhaps.
+    pub(super) fn going_on(version_3: bool, queuing: bool) -> Self {
         let state = State {
             version_3,
+            queuing,
             ..State::default()
         };
         Self {

@@ -92,14 +92,15 @@ impl Tap {
         }
     }
 
-    /// A tap on a connection that a client is lent, and whose server begins with this version of the protocol.
+    /// A tap on a connection that a client is lent, and whose server speaks this version of the protocol, and has been told MULTI perhaps.
     pub(super) fn lent(
         listener: Rc<RedisListener>,
         version_3: bool,
+        queuing: bool,
         application: Option<Application>,
     ) -> Self {
         Self {
-            conversation: Conversation::in_version(version_3),
+            conversation: Conversation::going_on(version_3, queuing),
             application,
             ..Self::new(listener)
         }

@@ -9,8 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::profile::{Profile, Version};
 use crate::stream::Stream;
 
-/// Longest answer to a greeting: that to HELLO has some 150 bytes, and a few more for each module.
-const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// Longest answer: that to HELLO has some 150 bytes, and a few more for each module; that to CLUSTER SLOTS some 150 for each server of each
+/// range, and 16,384 ranges are what a map of a thousand servers looks like at its worst.
+const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
 /// What a server answered.
 pub struct Greeted {
@@ -83,16 +84,37 @@ pub async fn greet(
     Ok(Greeted { hello })
 }
 
+/// Asks something, and gives the whole reply.
+///
+/// # Errors
+/// See [`GreetingError`].
+pub(super) async fn ask(
+    stream: &mut Stream,
+    arguments: &[&[u8]],
+) -> Result<Vec<u8>, GreetingError> {
+    let mut request = Vec::new();
+    encode(arguments, &mut request);
+    stream.write_all(&request).await?;
+    stream.flush().await?;
+    let answers = read_answers(stream, 1).await?;
+    Ok(answers.into_iter().next().unwrap_or_default())
+}
+
+/// Begins a transaction.
+///
+/// # Errors
+/// See [`GreetingError`].
+pub async fn begin_transaction(stream: &mut Stream) -> Result<(), GreetingError> {
+    ask(stream, &[b"MULTI"]).await.map(drop)
+}
+
 /// Gives a connection the name that its client gave itself.
 ///
 /// # Errors
 /// See [`GreetingError`].
 pub async fn set_name(stream: &mut Stream, name: &[u8]) -> Result<(), GreetingError> {
-    let mut request = Vec::new();
-    encode(&[b"CLIENT", b"SETNAME", name], &mut request);
-    stream.write_all(&request).await?;
-    stream.flush().await?;
-    read_answers(stream, 1).await.map(drop)
+    let arguments = [&b"CLIENT"[..], b"SETNAME", name];
+    ask(stream, &arguments).await.map(drop)
 }
 
 /// Appends a request.
@@ -112,7 +134,7 @@ async fn read_answers(stream: &mut Stream, count: usize) -> Result<Vec<Vec<u8>>,
     let mut came = Vec::new();
     let mut decoded = 0;
     while answers.len() < count {
-        let mut buffer = [0; 1024];
+        let mut buffer = [0; 4096];
         let read = stream.read(&mut buffer).await?;
         if read == 0 {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());

@@ -1,10 +1,12 @@
 //! Redis servers that clients share connections to: what a connection has to be before it is lent ([`profile`]), and how it becomes that
-//! ([`greeting`]).
+//! ([`greeting`]); and which of them has which keys ([`slots`]).
 
 mod greeting;
 mod profile;
 mod shared;
+mod slots;
 
-pub use greeting::{Greeted, GreetingError, greet, set_name};
+pub use greeting::{Greeted, GreetingError, begin_transaction, greet, set_name};
 pub use profile::{Credential, Password, Profile, ProfileId, Version};
 pub use shared::{ProbeError, SharedRedis};
+pub use slots::SlotMap;

@@ -1,23 +1,44 @@
 //! What all Redis sessions in mode collapse that send to a cluster have in common, over all workers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use arc_swap::{ArcSwapOption, Guard};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::greeting::{Greeted, GreetingError, greet};
+use super::greeting::{Greeted, GreetingError, ask, greet};
 use super::profile::{Profile, ProfileId, Profiles};
-use crate::config::ClusterConfig;
+use super::slots::{SlotMap, ranges};
+use crate::config::{ClusterConfig, RedisTopology};
+use crate::upstream::discovery;
 use crate::upstream::pool::{
     OpenError, OpenErrorKind, Opened, Opener, Opening, PoolPolicy, SharedPool,
 };
 use crate::upstream::{ConnectError, Endpoint, dial};
+
+/// Servers are not asked for their slots more often.
+const REFRESH_PAUSE: Duration = Duration::from_millis(100);
 
 /// The connections of a cluster, and what they may be.
 pub struct SharedRedis {
     /// The connections.
     pub pool: Arc<SharedPool>,
     opener: Arc<RedisOpener>,
+    topology: RedisTopology,
+    /// Which server has which slots; `None` until one has said so.
+    slots: ArcSwapOption<SlotMap>,
+    /// Those of the config, and those that others have named.
+    endpoints: Mutex<Vec<Arc<Endpoint>>>,
+    refresh: Mutex<Refresh>,
+    /// Told when a refresh has ended.
+    refreshed: Notify,
+}
+
+#[derive(Default)]
+struct Refresh {
+    is_running: bool,
+    last: Option<Instant>,
 }
 
 /// Why a server did not take what a client said it is.
@@ -46,8 +67,13 @@ impl SharedRedis {
             opener: Arc::clone(&opener) as Arc<dyn Opener>,
         };
         Self {
-            pool: SharedPool::new(&config.name, policy, endpoints),
+            pool: SharedPool::new(&config.name, policy, endpoints.clone()),
             opener,
+            topology: config.redis.topology,
+            slots: ArcSwapOption::empty(),
+            endpoints: Mutex::new(endpoints),
+            refresh: Mutex::default(),
+            refreshed: Notify::new(),
         }
     }
 
@@ -57,6 +83,147 @@ impl SharedRedis {
             config: config.pool.clone(),
             opener: Arc::clone(&self.opener) as Arc<dyn Opener>,
         });
+    }
+
+    /// Its endpoints are servers of a Redis Cluster.
+    pub fn is_cluster(&self) -> bool {
+        self.topology == RedisTopology::Cluster
+    }
+
+    /// Which server has which slots, if that is known.
+    pub fn slots(&self) -> Guard<Option<Arc<SlotMap>>> {
+        self.slots.load()
+    }
+
+    /// Servers that are known.
+    pub fn endpoints(&self) -> Vec<Arc<Endpoint>> {
+        locked(&self.endpoints).clone()
+    }
+
+    /// The server of a host and port, as `from` has named it: with no host it means its own.
+    pub fn endpoint(&self, host: &str, port: u16, from: &Endpoint) -> Arc<Endpoint> {
+        let host = if host.is_empty() { &from.host } else { host };
+        let mut known = locked(&self.endpoints);
+        let is_it = |known: &&Arc<Endpoint>| known.host == host && known.port == port;
+        if let Some(known) = known.iter().find(is_it) {
+            return Arc::clone(known);
+        }
+        let tls = from.tls.as_ref().map(|tls| tls.for_host(host));
+        let made = Arc::new(Endpoint::new(host.to_owned(), port, tls));
+        known.push(Arc::clone(&made));
+        made
+    }
+
+    /// A slot has moved, as the server that had it says.
+    pub fn moved(&self, slot: u16, to: &Arc<Endpoint>) {
+        self.slots.rcu(|known| {
+            let known = known.as_ref()?;
+            let is_new = known.master(slot).is_none_or(|master| master.id != to.id);
+            Some(match is_new {
+                true => Arc::new(known.moved(slot, to)),
+                false => Arc::clone(known),
+            })
+        });
+    }
+
+    /// True for the one who is to ask the servers for their slots now; it has to call [`Self::refresh`].
+    pub fn begins_refresh(&self) -> bool {
+        !std::mem::replace(&mut locked(&self.refresh).is_running, true)
+    }
+
+    /// Asks the servers for their slots, one after the other until one has said so. Not more often than they can bear.
+    ///
+    /// # Errors
+    /// What the last one met.
+    pub async fn refresh(&self, profile: ProfileId) -> Result<(), OpenError> {
+        let pause = locked(&self.refresh)
+            .last
+            .map(|last| (last + REFRESH_PAUSE).saturating_duration_since(Instant::now()));
+        tokio::time::sleep(pause.unwrap_or_default()).await;
+        let outcome = self.ask_all(profile).await;
+        let mut refresh = locked(&self.refresh);
+        refresh.last = Some(Instant::now());
+        refresh.is_running = false;
+        drop(refresh);
+        self.refreshed.notify_waiters();
+        outcome
+    }
+
+    /// Returns when it is known which server has which slots.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub async fn know_slots(&self, profile: ProfileId) -> Result<(), OpenError> {
+        loop {
+            let refreshed = self.refreshed.notified();
+            if self.slots().is_some() {
+                return Ok(());
+            }
+            match self.begins_refresh() {
+                true => self.refresh(profile).await?,
+                false => refreshed.await,
+            }
+        }
+    }
+
+    async fn ask_all(&self, profile: ProfileId) -> Result<(), OpenError> {
+        let known = self.slots();
+        let masters = known.as_ref().map(|map| map.masters().to_vec());
+        let mut candidates = masters.unwrap_or_default();
+        candidates.extend(self.endpoints());
+        let mut last = OpenError::new(OpenErrorKind::NoAddress, "the cluster has no endpoint");
+        for endpoint in candidates {
+            match self.ask_one(&endpoint, profile).await {
+                Ok(map) => {
+                    self.take_over(map).await;
+                    return Ok(());
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    async fn ask_one(&self, endpoint: &Endpoint, profile: ProfileId) -> Result<SlotMap, OpenError> {
+        let profile = self.opener.profiles.get(profile).unwrap_or_default();
+        // The reply is read as version 2 has it.
+        let profile = Profile {
+            version: super::Version::Two,
+            ..Profile::clone(&profile)
+        };
+        let attempt = self.opener.connect(endpoint, &profile, false);
+        let (mut opened, _) = attempt.await.map_err(|error| error.of(endpoint))?;
+        let asking = ask(&mut opened.stream, &[b"CLUSTER", b"SLOTS"]);
+        let asked = timeout(self.opener.connect_timeout, asking).await;
+        let reply = asked
+            .map_err(|_| AttemptError::TimedOut.of(endpoint))?
+            .map_err(|error| AttemptError::Greeting(error).of(endpoint))?;
+        opened.stream.announce_end();
+        let name = &endpoint.name;
+        match ranges(&reply) {
+            Some(ranges) if !ranges.is_empty() => Ok(SlotMap::new(&ranges, |host, port| {
+                self.endpoint(host, port, endpoint)
+            })),
+            _ => Err(OpenError::new(
+                OpenErrorKind::Protocol,
+                format!("{name}: its answer to CLUSTER SLOTS names no slots"),
+            )),
+        }
+    }
+
+    /// Servers that have no slots any more are left; names that are new are looked up.
+    async fn take_over(&self, map: SlotMap) {
+        for endpoint in map.masters() {
+            if endpoint.is_named() && endpoint.addresses().is_empty() {
+                discovery::look_up(self.pool.name(), endpoint).await;
+            }
+        }
+        let masters: Vec<_> = map.masters().iter().map(|master| master.id).collect();
+        let before = self.slots.swap(Some(Arc::new(map)));
+        let gone = before.iter().flat_map(|before| before.masters());
+        for endpoint in gone.filter(|endpoint| !masters.contains(&endpoint.id)) {
+            self.pool.retire(endpoint.id, true);
+        }
     }
 
     /// The number of a profile that a server has accepted before.
@@ -84,6 +251,11 @@ impl SharedRedis {
         let id = self.opener.profiles.admit(profile);
         Ok((id.ok_or(ProbeError::TooMany)?, greeted))
     }
+}
+
+/// What is under the lock. Nothing under it leaves half a change behind.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Opens connections: dial, greeting.

@@ -191,7 +191,7 @@ impl Session<'_> {
 
     /// `RESET`: a connection as it was when it was opened.
     fn reset(&mut self) -> Reply {
-        self.ride = None;
+        self.rides.leave();
         self.identity = Identity::default();
         self.application = None;
         Reply::Text(b"+RESET\r\n")
@@ -259,7 +259,7 @@ impl Session<'_> {
 
     fn is_now(&mut self, profile: Profile, id: ProfileId) {
         if id != self.identity.id {
-            self.ride = None;
+            self.rides.leave();
         }
         self.identity.profile = profile;
         self.identity.id = id;

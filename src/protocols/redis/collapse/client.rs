@@ -20,6 +20,10 @@ const MAX_HELD: usize = 1024 * 1024;
 /// Below so many, reading goes on.
 const MUCH_HELD: usize = MAX_HELD / 2;
 
+/// Bytes of replies that came before one that has to be written first. They can't hold their connection up, as what is awaited may come
+/// behind them; a client that has more is closed.
+const MAX_EARLY: usize = 16 * 1024 * 1024;
+
 /// One client.
 pub(super) struct Client {
     pub(super) listener: Rc<RedisListener>,
@@ -30,6 +34,8 @@ pub(super) struct Client {
     /// Nobody can say which reply it would get next, or how its last one goes on.
     is_broken: Cell<bool>,
     is_gone: Cell<bool>,
+    /// A request of it goes round to another server; until it has its reply, none behind it may be sent.
+    is_redirected: Cell<bool>,
     /// Who writes to it.
     session: RefCell<Option<Waker>>,
     /// Who waits until it has taken something.
@@ -46,7 +52,22 @@ struct Replies {
     came: u64,
     /// Exchanges that end when their reply has been written.
     finishing: VecDeque<Finishing>,
+    /// The number of the request whose reply is to be written next.
+    next: u64,
+    /// Replies that came before it, by their distance to it: from another server. Empty where there is only one.
+    early: VecDeque<Early>,
+    early_bytes: usize,
 }
+
+/// A reply that is not to be written yet.
+#[derive(Default)]
+struct Early {
+    bytes: Vec<u8>,
+    whole: Option<Whole>,
+}
+
+/// What is reported of an exchange whose reply has come whole.
+type Whole = (Request, Exchange<RedisPart>, Timing);
 
 /// An exchange that ends when its reply has been written.
 pub(super) struct Finishing {
@@ -65,6 +86,55 @@ pub(super) struct Request {
     pub(super) bytes: u64,
 }
 
+impl Replies {
+    /// Adds to what is to be written.
+    fn push(&mut self, bytes: &[u8], whole: Option<Whole>, buffers: &Buffers) {
+        if self.bytes.capacity() == 0 {
+            self.bytes = buffers.take();
+        }
+        self.bytes.extend_from_slice(bytes);
+        self.came += bytes.len() as u64;
+        let Some((request, exchange, timing)) = whole else {
+            return;
+        };
+        self.next += 1;
+        self.finishing.push_back(Finishing {
+            request,
+            exchange,
+            timing,
+            end: self.came,
+        });
+    }
+
+    /// Keeps what came too early.
+    fn keep(&mut self, distance: usize, bytes: &[u8], whole: Option<Whole>) {
+        // No longer than there are requests under way.
+        while self.early.len() <= distance {
+            self.early.push_back(Early::default());
+        }
+        if let Some(early) = self.early.get_mut(distance) {
+            early.bytes.extend_from_slice(bytes);
+            early.whole = whole.or(early.whole.take());
+            self.early_bytes += bytes.len();
+        }
+    }
+
+    /// Adds what is no longer too early.
+    fn push_early(&mut self, buffers: &Buffers) {
+        while let Some(early) = self.early.front_mut() {
+            let bytes = std::mem::take(&mut early.bytes);
+            let whole = early.whole.take();
+            let is_whole = whole.is_some();
+            self.early_bytes -= bytes.len();
+            self.push(&bytes, whole, buffers);
+            if !is_whole {
+                return;
+            }
+            self.early.pop_front();
+        }
+    }
+}
+
 impl Client {
     pub(super) fn new(listener: Rc<RedisListener>, buffers: Rc<Buffers>) -> Rc<Self> {
         Rc::new(Self {
@@ -74,14 +144,17 @@ impl Client {
             waiting: Cell::new(0),
             is_broken: Cell::new(false),
             is_gone: Cell::new(false),
+            is_redirected: Cell::new(false),
             session: RefCell::default(),
             blocked: RefCell::default(),
         })
     }
 
-    /// A request is under way.
-    pub(super) fn asked(&self) {
-        self.waiting.set(self.waiting.get() + 1);
+    /// A request is under way. Returns its number.
+    pub(super) fn asked(&self) -> u64 {
+        let waiting = self.waiting.get();
+        self.waiting.set(waiting + 1);
+        self.replies.borrow().next + waiting as u64
     }
 
     /// Requests whose reply has not come whole.
@@ -89,34 +162,49 @@ impl Client {
         self.waiting.get()
     }
 
-    /// A part of a reply has come; `whole` when it was the last, with what is reported of the exchange once it is written.
-    pub(super) fn reply(
-        &self,
-        bytes: &[u8],
-        whole: Option<(Request, Exchange<RedisPart>, Timing)>,
-    ) {
+    /// A part of the reply to request `number` has come; `whole` when it was the last, with what is reported of the exchange once it is
+    /// written. Replies are written in the order of the requests, whichever server is the first to answer.
+    pub(super) fn reply(&self, number: u64, bytes: &[u8], whole: Option<Whole>) {
         let mut replies = self.replies.borrow_mut();
-        if replies.bytes.capacity() == 0 {
-            replies.bytes = self.buffers.take();
+        if whole.is_some() {
+            self.waiting.set(self.waiting.get().saturating_sub(1));
         }
         // Its session has been told of what is there already.
         let is_first = replies.bytes.is_empty();
-        replies.bytes.extend_from_slice(bytes);
-        replies.came += bytes.len() as u64;
-        let end = replies.came;
-        if let Some((request, exchange, timing)) = whole {
-            self.waiting.set(self.waiting.get().saturating_sub(1));
-            replies.finishing.push_back(Finishing {
-                request,
-                exchange,
-                timing,
-                end,
-            });
+        if number == replies.next && replies.early.is_empty() {
+            replies.push(bytes, whole, &self.buffers);
+        } else {
+            let distance = usize::try_from(number.saturating_sub(replies.next));
+            replies.keep(distance.unwrap_or(usize::MAX), bytes, whole);
+            replies.push_early(&self.buffers);
         }
+        let too_much = replies.early_bytes > MAX_EARLY;
         drop(replies);
-        if is_first {
+        if too_much {
+            self.is_broken.set(true);
+        }
+        if is_first || too_much {
             self.wake();
         }
+    }
+
+    /// Says something that answers no request.
+    pub(super) fn say(&self, bytes: &[u8]) {
+        self.replies.borrow_mut().push(bytes, None, &self.buffers);
+        self.wake();
+    }
+
+    /// One of its requests is sent to another server than it was sent to first.
+    pub(super) fn redirected(&self) {
+        self.is_redirected.set(true);
+    }
+
+    /// True while what it sends next has to wait, so that it does not overtake.
+    pub(super) fn has_to_wait(&self) -> bool {
+        if self.waiting() == 0 {
+            self.is_redirected.set(false);
+        }
+        self.is_redirected.get()
     }
 
     /// Its connection has to be closed: what it would get next is not known to be its own.

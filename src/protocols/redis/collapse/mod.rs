@@ -11,10 +11,13 @@
 //! Nobody ever gets another client's data: see [`trunk`] for what ends a shared connection, and [`own`] for when one is given back.
 
 mod answer;
+mod carrier;
 mod client;
 mod decide;
 mod errors;
 mod own;
+mod redirect;
+mod route;
 mod session;
 mod trunk;
 mod trunks;

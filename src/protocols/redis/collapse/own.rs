@@ -4,21 +4,31 @@
 //! it is as it was when it was lent; what can't be undone, or can't be followed, keeps it with its client to the end.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
+
+use narrows_parsers::redis::command::Class;
+use narrows_parsers::redis::slot;
 
 use super::decide::Stay;
 use super::errors::Refusal;
-use super::session::{End, Session};
+use super::route::{first_class, first_key};
+use super::session::{End, Session, answer};
 use crate::exchange::{CloseReason, Outcome};
 use crate::protocols::redis::tap::Tap;
 use crate::protocols::relay::{Relay, Until};
+use crate::upstream::Endpoint;
 use crate::upstream::pool::{self, Lease, LongWaitPermit};
-use crate::upstream::redis::{Version, set_name};
+use crate::upstream::redis::{GreetingError, Version, begin_transaction, set_name};
 
 impl Session<'_> {
     /// Lends the client a connection, and returns when it has been given back. The requests that are held go first.
     pub(super) async fn own(&mut self, stay: Stay) -> Result<(), End> {
-        let (lease, _long_wait) = match self.lend(stay).await {
+        let key = first_key(&self.held);
+        if self.defers(stay, key.is_some()) {
+            return Ok(());
+        }
+        let (lease, _long_wait) = match self.lend(stay, key.as_deref()).await {
             Ok(lent) => lent,
             Err(refusal) if stay != Stay::Short => {
                 self.refuse_first(&refusal);
@@ -31,7 +41,34 @@ impl Session<'_> {
         self.relay(lease).await
     }
 
-    async fn lend(&self, stay: Stay) -> Result<(Lease, Option<LongWaitPermit>), Refusal> {
+    /// A transaction goes to the server that has its keys, and most clients wait for MULTI's reply before they name one. So that is
+    /// answered here, and the server told when the first key comes; a transaction without commands ends here too.
+    fn defers(&mut self, stay: Stay, has_key: bool) -> bool {
+        let is_cluster = || {
+            let redis = self.listener.trunks.redis();
+            redis.is_some_and(|redis| redis.is_cluster())
+        };
+        if stay != Stay::Short || has_key || !is_cluster() {
+            return false;
+        }
+        let (reply, defers): (&[u8], bool) = match (first_class(&self.held), self.is_deferred) {
+            (Some(Class::Multi), false) => (b"+OK\r\n", true),
+            (Some(Class::Exec), true) => (b"*0\r\n", false),
+            (Some(Class::Discard), true) => (b"+OK\r\n", false),
+            _ => return false,
+        };
+        self.is_deferred = defers;
+        if let Some((request, ..)) = self.first_request() {
+            answer(&self.client, request, reply, Outcome::Success);
+        }
+        true
+    }
+
+    async fn lend(
+        &self,
+        stay: Stay,
+        key: Option<&[u8]>,
+    ) -> Result<(Lease, Option<LongWaitPermit>), Refusal> {
         let trunks = &self.listener.trunks;
         let now = Instant::now();
         let waiting = trunks.pool().shared().policy().config.wait_timeout;
@@ -40,16 +77,40 @@ impl Session<'_> {
             Stay::Short => None,
             Stay::Waits | Stay::Kept => Some(trunks.pool().acquire_long_wait(now, deadline).await?),
         };
-        let mut lease = trunks.lease(self.identity.id).await?;
+        trunks.know_slots(self.identity.id).await?;
+        let endpoint = self.endpoint_of(key);
+        let lease = trunks.lease(endpoint.as_ref(), self.identity.id).await;
+        if lease.is_err() && endpoint.is_some() {
+            trunks.refresh(self.identity.id);
+        }
+        let mut lease = lease?;
+        self.prepare(&mut lease, stay)
+            .await
+            .map_err(|error| Refusal::CannotConnect {
+                why: error.to_string(),
+            })?;
+        Ok((lease, long_wait))
+    }
+
+    /// The server that has a key, or any, where the key decides.
+    fn endpoint_of(&self, key: Option<&[u8]>) -> Option<Arc<Endpoint>> {
+        let redis = self.listener.trunks.redis()?;
+        let map = redis.slots();
+        let map = map.as_ref()?;
+        let master = key.and_then(|key| map.master(slot(key)));
+        master.or_else(|| map.masters().first()).map(Arc::clone)
+    }
+
+    async fn prepare(&self, lease: &mut Lease, stay: Stay) -> Result<(), GreetingError> {
         // Its name is what operators know it by. A connection that comes back must not have it.
         let name = self.identity.name();
         if stay == Stay::Kept && !name.is_empty() {
-            let named = set_name(lease.stream(), name).await;
-            named.map_err(|error| Refusal::CannotConnect {
-                why: error.to_string(),
-            })?;
+            set_name(lease.stream(), name).await?;
         }
-        Ok((lease, long_wait))
+        match self.is_deferred {
+            true => begin_transaction(lease.stream()).await,
+            false => Ok(()),
+        }
     }
 
     async fn relay(&mut self, mut lease: Lease) -> Result<(), End> {
@@ -57,6 +118,7 @@ impl Session<'_> {
         let mut tap = Tap::lent(
             Rc::clone(&self.listener.redis),
             version_3,
+            std::mem::take(&mut self.is_deferred),
             self.application.take(),
         );
         let first = std::mem::take(&mut self.held);

@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use super::answer::Identity;
 use super::client::{Client, Finishing, Request};
 use super::decide::{Answer, Plan, Stay};
 use super::errors::Refusal;
+use super::route::{Routes, Way};
 use super::trunk::{Ride, exchange};
 use crate::exchange::{CloseReason, Exchange, Outcome, RedisPart, Timing};
 use crate::listener::sessions::{Alarm, SessionHandle, Ticks, Verdict};
@@ -24,6 +26,7 @@ use crate::protocols::redis::report::{About, Application};
 use crate::protocols::relay::{Ended, Scratch};
 use crate::stats::Redis;
 use crate::stream::Stream;
+use crate::upstream::Endpoint;
 
 /// A client that holds up others, because it does not take its replies, has so long to go on.
 const STALLED: Duration = Duration::from_secs(5);
@@ -54,11 +57,11 @@ pub struct Session<'a> {
     began: Instant,
     /// What the request that is held first needs, when all before it have been answered.
     need: Option<Need>,
-    /// Why there is no connection for the requests that are held.
-    refusing: Option<Refusal>,
     pub(super) identity: Identity,
-    pub(super) ride: Option<Ride>,
+    pub(super) rides: Rides,
     pub(super) application: Option<Application>,
+    /// MULTI has been said to the client, and to no server yet: which one depends on the keys that follow.
+    pub(super) is_deferred: bool,
     is_timed: bool,
     end_of_stream: bool,
     pub(super) received: u64,
@@ -69,10 +72,12 @@ pub struct Session<'a> {
 
 /// What a session can't do without waiting.
 enum Need {
-    /// A connection that clients share.
-    Ride,
+    /// Nothing more: a trunk is closing, and what goes over another one must not overtake what is on it.
+    Rest,
     /// One of its own.
     Own(Stay),
+    /// To know which server has which slots.
+    Slots,
     /// An answer of the proxy.
     Answer(Answer),
     /// What came is no request.
@@ -125,10 +130,10 @@ impl<'a> Session<'a> {
             seen: 0,
             began: Instant::now(),
             need: None,
-            refusing: None,
             identity: Identity::default(),
-            ride: None,
+            rides: Rides::default(),
             application: None,
+            is_deferred: false,
             is_timed: false,
             end_of_stream: false,
             received: 0,
@@ -142,8 +147,9 @@ impl<'a> Session<'a> {
         let end = loop {
             let need = std::future::poll_fn(|cx| self.poll(cx)).await;
             let outcome = match need {
-                Need::Ride => self.board().await,
+                Need::Rest => Ok(()),
                 Need::Own(stay) => self.own(stay).await,
+                Need::Slots => self.know_slots().await,
                 Need::Answer(answer) => self.answer(answer).await,
                 Need::Refuse(refusal) => Err(self.refuse_and_close(&refusal).await),
                 Need::End(end) => Err(end),
@@ -231,10 +237,7 @@ impl<'a> Session<'a> {
     fn may_go_on(&self, cx: &Context<'_>) -> bool {
         self.client.waiting() < MAX_AHEAD
             && self.client.held() < MAX_REPLIES
-            && !self
-                .ride
-                .as_ref()
-                .is_some_and(|ride| ride.trunk().is_full(cx))
+            && !self.rides.are_full(cx)
     }
 
     /// report: what has been written to its end is a whole exchange.
@@ -354,6 +357,15 @@ impl<'a> Session<'a> {
     fn process(&mut self, data: &[u8]) -> usize {
         let (mut begin, mut seen) = (0, self.seen);
         let listener = &*self.listener.redis;
+        let trunks = Rc::clone(&self.listener.trunks);
+        let redis = trunks.redis().filter(|redis| redis.is_cluster());
+        let map = redis.map(|redis| redis.slots());
+        let routes = match &map {
+            None => Routes::One,
+            Some(map) => map
+                .as_ref()
+                .map_or(Routes::Unknown, |map| Routes::Slots(map)),
+        };
         while self.need.is_none()
             && let Some(unseen) = data.get(seen..).filter(|unseen| !unseen.is_empty())
         {
@@ -374,28 +386,40 @@ impl<'a> Session<'a> {
                 }
                 Step::Message { consumed, message } => {
                     let series = self.recent.find(&listener.commands, &message);
-                    let plan = Plan::of(&series, &message);
-                    let ride = self.ride.as_ref().filter(|ride| ride.trunk().is_open());
-                    let refusing = self.refusing.as_ref();
-                    if plan != Plan::Share || ride.is_none() && refusing.is_none() {
-                        self.need = Some(Need::of(plan));
+                    let plan = match self.is_deferred {
+                        true => Plan::Own(Stay::Short),
+                        false => Plan::of(&series, &message),
+                    };
+                    let end = seen + consumed;
+                    let bytes = data.get(begin..end).unwrap_or_default();
+                    let way = match plan {
+                        Plan::Share => routes.way(series.command, &message, bytes),
+                        _ => Way::Unknown,
+                    };
+                    let board = |endpoint| {
+                        let id = self.identity.id;
+                        Ride::on(&trunks.trunk(endpoint, id, &self.scratch))
+                    };
+                    let ride = match way {
+                        _ if self.client.has_to_wait() => None,
+                        Way::First => self.rides.find(None, &self.client, board),
+                        Way::To(endpoint) => self.rides.find(Some(endpoint), &self.client, board),
+                        Way::Several | Way::Unknown => None,
+                    };
+                    let Some(ride) = ride else {
+                        self.need = Some(match (plan, way) {
+                            (Plan::Share, Way::Unknown) => Need::Slots,
+                            _ => Need::of(plan),
+                        });
                         break;
-                    }
+                    };
                     let request = Request {
                         pattern: listener.request_seen(&series, &message),
                         series,
                         start: self.began,
                         bytes: message.bytes,
                     };
-                    let end = seen + consumed;
-                    match (ride, refusing) {
-                        (Some(ride), _) => {
-                            let bytes = data.get(begin..end).unwrap_or_default();
-                            ride.trunk().send(&self.client, request, bytes);
-                        }
-                        (None, Some(refusal)) => give(&self.client, listener, request, refusal),
-                        (None, None) => {}
-                    }
+                    ride.trunk().send(&self.client, request, bytes);
                     (begin, seen) = (end, end);
                 }
             }
@@ -408,21 +432,11 @@ impl<'a> Session<'a> {
         begin
     }
 
-    /// A connection that clients share, for the requests that are held. Where there is none, each of them is told why.
-    async fn board(&mut self) -> Result<(), End> {
-        self.ride = None;
-        match self
-            .listener
-            .trunks
-            .get(self.identity.id, &self.scratch)
-            .await
-        {
-            Ok(ride) => self.ride = Some(ride),
-            Err(refusal) => {
-                self.refusing = Some(refusal);
-                self.go_on();
-                self.refusing = None;
-            }
+    /// Waits until it is known which server has which slots. If none says so, the first request that is held is told why.
+    async fn know_slots(&mut self) -> Result<(), End> {
+        let known = self.listener.trunks.know_slots(self.identity.id).await;
+        if let Err(refusal) = known {
+            self.refuse_first(&refusal);
         }
         Ok(())
     }
@@ -463,7 +477,7 @@ impl<'a> Session<'a> {
     /// Says why nothing more is taken from this client.
     pub(super) async fn refuse_and_close(&mut self, refusal: &Refusal) -> End {
         let reply = refusal.reply(self.listener.redis.cluster_name());
-        self.client.reply(&reply, None);
+        self.client.say(&reply);
         End::by_us(match refusal {
             Refusal::Protocol { .. } => CloseReason::Malformed,
             _ => CloseReason::NoUpstream,
@@ -513,13 +527,55 @@ impl Drop for Session<'_> {
 impl Need {
     fn of(plan: Plan) -> Self {
         match plan {
-            Plan::Share => Self::Ride,
+            Plan::Share => Self::Rest,
             Plan::Own(stay) => Self::Own(stay),
             Plan::Answer(answer) => Self::Answer(answer),
             Plan::Close => Self::Refuse(Refusal::Protocol {
                 why: "this is no HTTP server".to_owned(),
             }),
         }
+    }
+}
+
+/// The trunks that a client has sent over.
+#[derive(Default)]
+pub(super) struct Rides(Vec<Ride>);
+
+impl Rides {
+    /// The trunk that leads there. `None` when the one that did is closing and has replies for the client: what goes over another one must
+    /// not overtake them.
+    fn find<'a>(
+        &mut self,
+        endpoint: Option<&'a Arc<Endpoint>>,
+        client: &Client,
+        board: impl FnOnce(Option<&'a Arc<Endpoint>>) -> Ride,
+    ) -> Option<&Ride> {
+        let rides = &mut self.0;
+        let known = rides
+            .iter()
+            .position(|ride| ride.trunk().leads_to(endpoint));
+        let place = match known {
+            Some(place) if rides.get(place)?.trunk().is_open() => place,
+            Some(_) if client.waiting() > 0 => return None,
+            known => {
+                if let Some(place) = known {
+                    rides.swap_remove(place);
+                }
+                rides.push(board(endpoint));
+                rides.len() - 1
+            }
+        };
+        rides.get(place)
+    }
+
+    /// True when too much waits to be written on one of them. The caller is woken when that has changed.
+    fn are_full(&self, cx: &Context<'_>) -> bool {
+        self.0.iter().any(|ride| ride.trunk().is_full(cx))
+    }
+
+    /// It sends over others from now on.
+    pub(super) fn leave(&mut self) {
+        self.0.clear();
     }
 }
 
@@ -540,8 +596,8 @@ pub(super) fn answer(client: &Client, request: Request, reply: &[u8], outcome: O
         reply_bytes: reply.len() as u64,
         ..exchange(&request, outcome)
     };
-    client.asked();
-    client.reply(reply, Some((request, exchange, timing)));
+    let number = client.asked();
+    client.reply(number, reply, Some((request, exchange, timing)));
 }
 
 impl RedisListener {

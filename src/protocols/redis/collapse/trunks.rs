@@ -1,40 +1,27 @@
-//! The trunks of one listener on one worker: one for each profile, opened when the first client needs it.
+//! The trunks of one listener on one worker: one for each server and profile, opened when the first client needs it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::Notify;
-
+use super::carrier::carry;
 use super::errors::Refusal;
-use super::trunk::{Carrier, Ride, Trunk};
+use super::trunk::Trunk;
 use crate::protocols::relay::Scratch;
 use crate::stats::{Cluster as ClusterStat, Scope};
-use crate::upstream::Cluster;
 use crate::upstream::pool::{CheckoutError, ClusterPool, Lease};
-use crate::upstream::redis::ProfileId;
+use crate::upstream::redis::{ProfileId, SharedRedis};
+use crate::upstream::{Cluster, Endpoint};
 
 /// What trunks are made of.
 pub(super) struct Trunks {
     cluster: Arc<Cluster>,
     pool: Rc<ClusterPool>,
     stats: Scope<ClusterStat>,
-    places: RefCell<Vec<Option<Rc<Place>>>>,
-}
-
-/// The trunk of one profile.
-#[derive(Default)]
-struct Place {
-    trunk: RefCell<Option<Rc<Trunk>>>,
-    is_opening: Cell<bool>,
-    /// What the last opening met, for those who waited for it.
-    failure: RefCell<Option<Refusal>>,
-    /// How often one has been opened, or could not be.
-    openings: Cell<u64>,
-    changed: Notify,
-    /// The reply to HELLO of a connection like the trunk; forgotten with it.
-    hello: RefCell<Option<Rc<[u8]>>>,
+    open: RefCell<Vec<Rc<Trunk>>>,
+    /// Replies to HELLO of connections like a trunk; forgotten with it.
+    hellos: RefCell<Vec<(ProfileId, Rc<[u8]>)>>,
 }
 
 impl Trunks {
@@ -47,84 +34,100 @@ impl Trunks {
             cluster: Arc::clone(cluster),
             pool,
             stats,
-            places: RefCell::default(),
+            open: RefCell::default(),
+            hellos: RefCell::default(),
         }
     }
 
-    /// The trunk of a profile, if it is open.
-    pub(super) fn at_hand(&self, profile: ProfileId) -> Option<Ride> {
-        let place = self.place(profile);
-        let trunk = place.trunk.borrow();
-        let open = trunk.as_ref().filter(|trunk| trunk.is_open())?;
-        Some(Ride::on(open))
-    }
-
-    /// The trunk of a profile, opened if need be. Clients that come meanwhile wait for the same opening, which goes on when one of them
-    /// leaves.
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub(super) async fn get(
+    /// The trunk that leads there, which is opened if need be: what is put into it meanwhile waits for that. `None` is the first endpoint
+    /// that can be reached.
+    pub(super) fn trunk(
         self: &Rc<Self>,
+        endpoint: Option<&Arc<Endpoint>>,
         profile: ProfileId,
         scratch: &Scratch,
-    ) -> Result<Ride, Refusal> {
-        let place = self.place(profile);
-        loop {
-            if let Some(ride) = self.at_hand(profile) {
-                return Ok(ride);
-            }
-            let seen = place.openings.get();
-            let changed = place.changed.notified();
-            if !place.is_opening.replace(true) {
-                let (trunks, scratch) = (Rc::clone(self), Rc::clone(scratch));
-                tokio::task::spawn_local(async move { trunks.open(profile, scratch).await });
-            }
-            changed.await;
-            if place.openings.get() != seen
-                && let Some(failure) = place.failure.borrow().clone()
-            {
-                return Err(failure);
+    ) -> Rc<Trunk> {
+        let is_it = |trunk: &&Rc<Trunk>| {
+            trunk.leads_to(endpoint) && trunk.profile == profile && trunk.is_open()
+        };
+        if let Some(trunk) = self.open.borrow().iter().find(is_it) {
+            return Rc::clone(trunk);
+        }
+        let keeps = self.redis().is_some_and(SharedRedis::is_cluster);
+        let trunk = Trunk::new(endpoint.map(Arc::clone), profile, keeps);
+        self.open.borrow_mut().push(Rc::clone(&trunk));
+        let carried = carry(Rc::clone(&trunk), Rc::clone(self), Rc::clone(scratch));
+        tokio::task::spawn_local(carried);
+        trunk
+    }
+
+    /// A trunk has ended.
+    pub(super) fn forget(&self, trunk: &Rc<Trunk>) {
+        self.open
+            .borrow_mut()
+            .retain(|other| !Rc::ptr_eq(other, trunk));
+        self.hellos
+            .borrow_mut()
+            .retain(|(profile, _)| *profile != trunk.profile);
+    }
+
+    /// A trunk could not be opened, or was lost: another server may have what it had.
+    pub(super) fn failed(self: &Rc<Self>, trunk: &Trunk) {
+        if self.redis().is_some_and(SharedRedis::is_cluster) {
+            self.refresh(trunk.profile);
+        }
+    }
+
+    /// Has the servers of a Redis Cluster asked for their slots, unless that is under way.
+    pub(super) fn refresh(self: &Rc<Self>, profile: ProfileId) {
+        if self.redis().is_some_and(SharedRedis::begins_refresh) {
+            let trunks = Rc::clone(self);
+            tokio::task::spawn_local(async move { trunks.refreshed(profile).await });
+        }
+    }
+
+    async fn refreshed(&self, profile: ProfileId) {
+        if let Some(redis) = self.redis()
+            && let Err(error) = redis.refresh(profile).await
+        {
+            tracing::warn!(cluster = %self.cluster.name, %error, "no server says which slots it has; what was known stays");
+        }
+    }
+
+    /// Returns when it is known which server has which slots, where that matters.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub(super) async fn know_slots(&self, profile: ProfileId) -> Result<(), Refusal> {
+        match self.redis().filter(|redis| redis.is_cluster()) {
+            None => Ok(()),
+            Some(redis) => {
+                let known = redis.know_slots(profile).await;
+                known.map_err(|error| Refusal::CannotConnect {
+                    why: error.to_string(),
+                })
             }
         }
     }
 
-    async fn open(self: Rc<Self>, profile: ProfileId, scratch: Scratch) {
-        let place = self.place(profile);
-        let lease = self.lease(profile).await;
-        place.is_opening.set(false);
-        place.openings.set(place.openings.get() + 1);
-        place.hello.take();
-        match lease {
-            Ok(lease) => {
-                let carrier = Carrier::new(lease, self.stats.clone(), scratch);
-                // Until those who waited have taken their places on it.
-                let ride = Ride::on(carrier.trunk());
-                *place.trunk.borrow_mut() = Some(Rc::clone(carrier.trunk()));
-                place.failure.take();
-                tokio::task::spawn_local(carrier.run());
-                place.changed.notify_waiters();
-                tokio::task::yield_now().await;
-                drop(ride);
-            }
-            Err(error) => {
-                tracing::debug!(cluster = %self.cluster.name, %error, "no connection for clients to share");
-                *place.failure.borrow_mut() = Some(error.into());
-                place.changed.notify_waiters();
-            }
-        }
-    }
-
-    /// A connection to the first endpoint that can be reached.
+    /// A connection to this endpoint, or to the first one that can be reached.
     ///
     /// # Errors
     /// Why there is none: of several endpoints, what the last one met.
-    pub(super) async fn lease(&self, profile: ProfileId) -> Result<Lease, CheckoutError> {
+    pub(super) async fn lease(
+        &self,
+        endpoint: Option<&Arc<Endpoint>>,
+        profile: ProfileId,
+    ) -> Result<Lease, CheckoutError> {
         let now = Instant::now();
         let waiting = self.pool.shared().policy().config.wait_timeout;
         let deadline = tokio::time::Instant::from_std(now + waiting);
         let mut last = None;
-        for endpoint in &self.cluster.endpoints {
+        let candidates = match endpoint {
+            Some(endpoint) => std::slice::from_ref(endpoint),
+            None => &self.cluster.endpoints,
+        };
+        for endpoint in candidates {
             match self.pool.checkout(endpoint, profile.0, now, deadline).await {
                 Err(error @ (CheckoutError::Open { .. } | CheckoutError::Retired { .. })) => {
                     last = Some(error);
@@ -138,18 +141,19 @@ impl Trunks {
 
     /// The reply to HELLO of a connection of this profile, if one is open and it is known.
     pub(super) fn hello(&self, profile: ProfileId) -> Option<Rc<[u8]>> {
-        let place = self.place(profile);
-        let is_open = place
-            .trunk
-            .borrow()
-            .as_ref()
-            .is_some_and(|trunk| trunk.is_open());
-        place.hello.borrow().clone().filter(|_| is_open)
+        let open = self.open.borrow();
+        let is_like_it = |trunk: &&Rc<Trunk>| trunk.profile == profile && trunk.is_open();
+        open.iter().find(is_like_it)?;
+        let hellos = self.hellos.borrow();
+        let known = hellos.iter().find(|(known, _)| *known == profile);
+        known.map(|(_, reply)| Rc::clone(reply))
     }
 
     /// Keeps the reply to HELLO.
     pub(super) fn set_hello(&self, profile: ProfileId, reply: &[u8]) {
-        *self.place(profile).hello.borrow_mut() = Some(reply.into());
+        let mut hellos = self.hellos.borrow_mut();
+        hellos.retain(|(known, _)| *known != profile);
+        hellos.push((profile, reply.into()));
     }
 
     pub(super) fn pool(&self) -> &Rc<ClusterPool> {
@@ -160,15 +164,12 @@ impl Trunks {
         &self.cluster
     }
 
-    fn place(&self, profile: ProfileId) -> Rc<Place> {
-        let mut places = self.places.borrow_mut();
-        let index = usize::from(profile.0);
-        if places.len() <= index {
-            places.resize_with(index + 1, || None);
-        }
-        match places.get_mut(index) {
-            Some(place) => Rc::clone(place.get_or_insert_default()),
-            None => Rc::default(),
-        }
+    /// What its clients share over all workers.
+    pub(super) fn redis(&self) -> Option<&SharedRedis> {
+        self.cluster.redis.as_ref()
+    }
+
+    pub(super) fn stats(&self) -> &Scope<ClusterStat> {
+        &self.stats
     }
 }

@@ -1,0 +1,162 @@
+//! decide: which server a request goes to.
+
+use std::sync::Arc;
+
+use narrows_parsers::Step;
+use narrows_parsers::redis::command::{Class, Command, find};
+use narrows_parsers::redis::{Request, RequestDecoder, arguments, slot};
+
+use crate::upstream::Endpoint;
+use crate::upstream::redis::SlotMap;
+
+/// Where requests go, as far as that is known now.
+#[derive(Clone, Copy)]
+pub(super) enum Routes<'a> {
+    /// All to the same server.
+    One,
+    /// Each to the server that has its keys.
+    Slots(&'a SlotMap),
+    /// The same, but no server has said yet which those are.
+    Unknown,
+}
+
+/// Where a request goes.
+#[derive(Clone, Copy)]
+pub(super) enum Way<'a> {
+    /// To the first endpoint of the cluster that can be reached.
+    First,
+    /// To this one.
+    To(&'a Arc<Endpoint>),
+    /// To several: its keys are in more than one slot.
+    Several,
+    /// It is not known yet.
+    Unknown,
+}
+
+impl<'a> Routes<'a> {
+    /// Where `request` goes, whose bytes are `whole`. Without a key, to any server; with keys in several slots, to that of the first, which
+    /// refuses it, unless it may be split.
+    pub(super) fn way(
+        self,
+        command: Option<&Command>,
+        request: &Request<'_>,
+        whole: &[u8],
+    ) -> Way<'a> {
+        let map = match self {
+            Self::One => return Way::First,
+            Self::Unknown => return Way::Unknown,
+            Self::Slots(map) => map,
+        };
+        let mut slots = Slots::default();
+        if let Some(command) = command {
+            for_each_key(command, request, whole, |key| slots.add(slot(key)));
+        }
+        if slots.are_several && command.is_some_and(|command| command.split.is_some()) {
+            return Way::Several;
+        }
+        let master = slots.first.and_then(|slot| map.master(slot));
+        let any = || map.masters().first();
+        master.or_else(any).map_or(Way::First, Way::To)
+    }
+}
+
+/// The slots of the keys of a request.
+#[derive(Default)]
+struct Slots {
+    first: Option<u16>,
+    are_several: bool,
+}
+
+impl Slots {
+    fn add(&mut self, slot: u16) {
+        let first = *self.first.get_or_insert(slot);
+        self.are_several |= first != slot;
+    }
+}
+
+/// Shows the keys of a request, in their order.
+pub(super) fn for_each_key<'a>(
+    command: &Command,
+    request: &Request<'a>,
+    whole: &'a [u8],
+    mut show: impl FnMut(&'a [u8]),
+) {
+    let count = usize::try_from(request.count).unwrap_or(usize::MAX);
+    let argument = |index| request.argument(index).map(|text| text.bytes);
+    let mut positions = command.key_positions(count, argument);
+    let mut next = positions.next();
+    for (place, argument) in arguments(whole).enumerate() {
+        match next {
+            None => return,
+            Some(position) if position == place => {
+                show(argument);
+                next = positions.next();
+            }
+            Some(_) => {}
+        }
+    }
+    // Typed on a line: then it has few arguments, and short ones.
+    while let Some(position) = next {
+        if let Some(text) = request.argument(position) {
+            show(text.bytes);
+        }
+        next = positions.next();
+    }
+}
+
+/// The first key of the requests in `held`, as far as they have come: what a transaction is about.
+pub(super) fn first_key(held: &[u8]) -> Option<Vec<u8>> {
+    let mut decoder = RequestDecoder::new();
+    let mut rest = held;
+    loop {
+        match decoder.advance(rest) {
+            Step::Malformed(_) => return None,
+            Step::NeedMore => return key_of(&decoder.pending()?, rest),
+            Step::Message { consumed, message } => {
+                let (whole, after) = rest.split_at_checked(consumed)?;
+                let key = key_of(&message, whole);
+                if key.is_some() {
+                    return key;
+                }
+                rest = after;
+            }
+        }
+    }
+}
+
+fn key_of(request: &Request<'_>, bytes: &[u8]) -> Option<Vec<u8>> {
+    let subcommand = request.argument(1).map(|text| text.bytes);
+    let command = find(request.command(), subcommand)?;
+    let mut first = None;
+    for_each_key(command, request, bytes, |key| {
+        first.get_or_insert_with(|| key.to_vec());
+    });
+    first
+}
+
+/// What the first request in `held` does to its connection, if it is whole and known.
+pub(super) fn first_class(held: &[u8]) -> Option<Class> {
+    let mut decoder = RequestDecoder::new();
+    let Step::Message { message, .. } = decoder.advance(held) else {
+        return None;
+    };
+    let subcommand = message.argument(1).map(|text| text.bytes);
+    Some(find(message.command(), subcommand)?.class)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_key_of_a_transaction_is_found_behind_what_has_none() {
+        let held = b"*1\r\n$5\r\nMULTI\r\n*1\r\n$4\r\nPING\r\n*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n";
+        assert_eq!(first_key(held), Some(b"key".to_vec()));
+        assert_eq!(first_key(b"*1\r\n$5\r\nMULTI\r\n"), None);
+        assert_eq!(first_key(b"get key\r\n"), Some(b"key".to_vec()));
+        let large = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000\r\nabc";
+        assert_eq!(first_key(large), Some(b"k".to_vec()));
+        let eval = b"*4\r\n$4\r\nEVAL\r\n$8\r\nreturn 1\r\n$1\r\n1\r\n$1\r\nk\r\n";
+        assert_eq!(first_key(eval), Some(b"k".to_vec()));
+    }
+}
