@@ -100,6 +100,57 @@ fn transactions_and_waits_go_to_the_server_of_their_keys() {
     proxy.stats().expect("redis.redis.moved", 0);
 }
 
+#[test]
+fn commands_of_several_keys_are_cut_where_they_may_be() {
+    let (_cluster, proxy, address) = start(0);
+    let mut client = RedisClient::connect(address);
+    let keys: Vec<_> = (0..50).map(key).collect();
+    let mut set = vec!["MSET".to_string()];
+    set.extend(
+        keys.iter()
+            .flat_map(|key| [key.clone(), format!("of {key}")]),
+    );
+    let with = |name: &str, keys: &[String]| {
+        let mut command = vec![name.to_string()];
+        command.extend_from_slice(keys);
+        command
+    };
+    // In one go, with what is not cut between them: replies come in the order of the requests.
+    let mut wanted = keys.clone();
+    wanted.insert(25, "missing".to_string());
+    let mut pipeline = encode(&set);
+    pipeline.extend(encode(&with("MGET", &wanted)));
+    pipeline.extend(encode(&["ECHO", "between"]));
+    pipeline.extend(encode(&with("EXISTS", &wanted)));
+    pipeline.extend(encode(&with("TOUCH", &keys[..10])));
+    pipeline.extend(encode(&with("UNLINK", &keys[..20])));
+    pipeline.extend(encode(&with("DEL", &keys)));
+    pipeline.extend(encode(&with("MGET", &keys[..2])));
+    client.send_raw(&pipeline);
+    assert_eq!(client.reply(), Value::ok());
+    let values = wanted.iter().map(|key| match key.as_str() {
+        "missing" => Value::NilBulk,
+        key => Value::bulk(format!("of {key}")),
+    });
+    assert_eq!(client.reply(), Value::Array(values.collect()));
+    assert_eq!(client.reply(), Value::bulk("between"));
+    assert_eq!(client.reply(), Value::Integer(50));
+    assert_eq!(client.reply(), Value::Integer(10));
+    assert_eq!(client.reply(), Value::Integer(20));
+    assert_eq!(client.reply(), Value::Integer(30));
+    assert_eq!(client.reply(), Value::Array(vec![Value::NilBulk; 2]));
+    let mut client = RedisClient::connect_resp3(address);
+    let missing = client.command(&["MGET", "a", "b"]);
+    assert_eq!(missing, Value::Array(vec![Value::Null; 2]));
+    // What no server would take is not cut: nothing of it is done.
+    let refused = client.command(&["MSET", "a", "1", "b"]);
+    assert!(refused.error().starts_with("CROSSSLOT"), "{refused:?}");
+    assert_eq!(client.command(&["EXISTS", "a"]), Value::Integer(0));
+    let stats = proxy.stats();
+    stats.expect("redis.redis.command.mget.total", 3);
+    stats.expect("redis.redis.downstream_rq_active", 0);
+}
+
 /// Clients that write and read without a pause until they are told to stop; each reply has to be right.
 fn under_load(address: SocketAddr, clients: usize, change: impl FnOnce(&AtomicU64)) -> u64 {
     let (stop, done) = (AtomicBool::new(false), AtomicU64::new(0));

@@ -118,7 +118,7 @@ pub async fn set_name(stream: &mut Stream, name: &[u8]) -> Result<(), GreetingEr
 }
 
 /// Appends a request.
-fn encode(arguments: &[&[u8]], into: &mut Vec<u8>) {
+pub fn encode(arguments: &[&[u8]], into: &mut Vec<u8>) {
     into.extend_from_slice(format!("*{}\r\n", arguments.len()).as_bytes());
     for argument in arguments {
         into.extend_from_slice(format!("${}\r\n", argument.len()).as_bytes());

@@ -6,7 +6,7 @@ mod profile;
 mod shared;
 mod slots;
 
-pub use greeting::{Greeted, GreetingError, begin_transaction, greet, set_name};
+pub use greeting::{Greeted, GreetingError, begin_transaction, encode, greet, set_name};
 pub use profile::{Credential, Password, Profile, ProfileId, Version};
 pub use shared::{ProbeError, SharedRedis};
 pub use slots::SlotMap;

@@ -45,6 +45,15 @@ impl SlotMap {
         map
     }
 
+    /// One server that has all of them.
+    #[cfg(test)]
+    pub(crate) fn of_one(endpoint: &Arc<Endpoint>) -> Self {
+        Self {
+            masters: vec![Arc::clone(endpoint)],
+            slots: vec![0; SLOTS].into(),
+        }
+    }
+
     /// The master of a slot.
     pub fn master(&self, slot: u16) -> Option<&Arc<Endpoint>> {
         let place = self.slots.get(usize::from(slot))?;

@@ -181,7 +181,7 @@ impl Carrier {
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         if let Some(Waiting::Asked(first)) = self.trunk.queue.borrow().waiting.front()
-            && first.client.blocks(cx)
+            && first.client().blocks(cx)
         {
             return Poll::Pending;
         }
@@ -243,7 +243,7 @@ impl Carrier {
                         Some(Waiting::Prelude) => {}
                         Some(Waiting::Asked(asked)) => {
                             let from = self.lease.endpoint();
-                            asked.client.listener.reply_seen(&message);
+                            asked.client().listener.reply_seen(&message);
                             match message.is_error() {
                                 false => asked.answer(reply, answered),
                                 true => redirect::answer_error(
@@ -283,8 +283,8 @@ impl Carrier {
             }
             Some(Waiting::Prelude) => Ok(()),
             Some(Waiting::Asked(first)) => {
-                if !first.client.is_gone() {
-                    first.client.reply(first.number, part, None);
+                if !first.client().is_gone() {
+                    first.hand_on(part);
                     self.is_partly_given = true;
                 }
                 Ok(())

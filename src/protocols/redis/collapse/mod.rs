@@ -19,6 +19,7 @@ mod own;
 mod redirect;
 mod route;
 mod session;
+mod split;
 mod trunk;
 mod trunks;
 

@@ -47,7 +47,7 @@ pub(super) fn answer_error(
         trunks.refresh(profile);
     }
     let redirect = Redirect::of(message).filter(|_| asked.redirects < MAX_REDIRECTS);
-    match redirect.filter(|_| !asked.client.is_gone()) {
+    match redirect.filter(|_| !asked.client().is_gone()) {
         None => asked.answer(reply, how),
         Some(redirect) => redirect.follow(trunks, redis, (from, profile), asked, scratch),
     }
@@ -82,9 +82,9 @@ impl<'a> Redirect<'a> {
         scratch: &Scratch,
     ) {
         let to = redis.endpoint(self.host, self.port, from);
-        let stats = &asked.client.listener.stats;
+        let stats = &asked.client().listener.stats;
         // What the client sends next must not overtake what goes round.
-        asked.client.redirected();
+        asked.client().redirected();
         let prelude = match self.asks {
             true => {
                 stats.inc(Redis::ASK);

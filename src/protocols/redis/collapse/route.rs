@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use narrows_parsers::Step;
-use narrows_parsers::redis::command::{Class, Command, find};
+use narrows_parsers::redis::command::{Class, Command, Split, find};
 use narrows_parsers::redis::{Request, RequestDecoder, arguments, slot};
 
 use crate::upstream::Endpoint;
@@ -27,8 +27,8 @@ pub(super) enum Way<'a> {
     First,
     /// To this one.
     To(&'a Arc<Endpoint>),
-    /// To several: its keys are in more than one slot.
-    Several,
+    /// To several: its keys are in more than one slot, and it may be cut like that.
+    Several(Split, &'a SlotMap),
     /// It is not known yet.
     Unknown,
 }
@@ -51,8 +51,16 @@ impl<'a> Routes<'a> {
         if let Some(command) = command {
             for_each_key(command, request, whole, |key| slots.add(slot(key)));
         }
-        if slots.are_several && command.is_some_and(|command| command.split.is_some()) {
-            return Way::Several;
+        // What a person typed on a line is not worth it.
+        let split = command.and_then(|command| command.split);
+        // A key without its value: nothing of it must be done.
+        let is_odd = split == Some(Split::Ok) && request.count.is_multiple_of(2);
+        if let Some(split) = split
+            && slots.are_several
+            && !is_odd
+            && arguments(whole).next().is_some()
+        {
+            return Way::Several(split, map);
         }
         let master = slots.first.and_then(|slot| map.master(slot));
         let any = || map.masters().first();

@@ -17,6 +17,7 @@ use super::client::{Client, Finishing, Request};
 use super::decide::{Answer, Plan, Stay};
 use super::errors::Refusal;
 use super::route::{Routes, Way};
+use super::split::{Merge, parts};
 use super::trunk::{Ride, exchange};
 use crate::exchange::{CloseReason, Exchange, Outcome, RedisPart, Timing};
 use crate::listener::sessions::{Alarm, SessionHandle, Ticks, Verdict};
@@ -400,11 +401,32 @@ impl<'a> Session<'a> {
                         let id = self.identity.id;
                         Ride::on(&trunks.trunk(endpoint, id, &self.scratch))
                     };
+                    if let Way::Several(split, map) = way
+                        && !self.client.has_to_wait()
+                        && self.rides.are_open(&self.client)
+                        && let Some(mut parts) = parts(bytes, split, map)
+                    {
+                        let request = Request {
+                            pattern: listener.request_seen(&series, &message),
+                            series,
+                            start: self.began,
+                            bytes: message.bytes,
+                        };
+                        let merge = Merge::new(&self.client, request, split, &mut parts);
+                        for (number, part) in parts.iter().enumerate() {
+                            let endpoint = part.endpoint.as_ref();
+                            if let Some(ride) = self.rides.find(endpoint, &self.client, board) {
+                                ride.trunk().send_part(&merge, number, &part.bytes);
+                            }
+                        }
+                        (begin, seen) = (end, end);
+                        continue;
+                    }
                     let ride = match way {
                         _ if self.client.has_to_wait() => None,
                         Way::First => self.rides.find(None, &self.client, board),
                         Way::To(endpoint) => self.rides.find(Some(endpoint), &self.client, board),
-                        Way::Several | Way::Unknown => None,
+                        Way::Several(..) | Way::Unknown => None,
                     };
                     let Some(ride) = ride else {
                         self.need = Some(match (plan, way) {
@@ -566,6 +588,15 @@ impl Rides {
             }
         };
         rides.get(place)
+    }
+
+    /// True when what is sent over any of them overtakes nothing: none of them is closing with replies for the client. Others are left.
+    fn are_open(&mut self, client: &Client) -> bool {
+        let is_open = |ride: &Ride| ride.trunk().is_open();
+        if client.waiting() == 0 {
+            self.0.retain(is_open);
+        }
+        self.0.iter().all(is_open)
     }
 
     /// True when too much waits to be written on one of them. The caller is woken when that has changed.

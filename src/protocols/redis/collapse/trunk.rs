@@ -13,7 +13,8 @@ use std::time::Instant;
 
 use super::client::{Client, Request};
 use super::errors::Refusal;
-use crate::exchange::{AtUpstream, Exchange, Outcome, RedisPart, Timing};
+use super::split::Merge;
+use crate::exchange::{Exchange, Outcome, RedisPart, Timing};
 use crate::upstream::Endpoint;
 use crate::upstream::redis::ProfileId;
 
@@ -65,10 +66,7 @@ pub(super) enum Waiting {
 
 /// A request whose reply has not come whole.
 pub(super) struct Asked {
-    pub(super) client: Rc<Client>,
-    /// Its number among the client's requests.
-    pub(super) number: u64,
-    pub(super) request: Request,
+    what: What,
     /// Where it begins and ends, among all bytes.
     pub(super) start: u64,
     end: u64,
@@ -77,6 +75,19 @@ pub(super) struct Asked {
     pub(super) kept: Option<Box<[u8]>>,
     /// How often it has been sent elsewhere.
     pub(super) redirects: u8,
+}
+
+/// What is asked.
+pub(super) enum What {
+    /// The request of a client.
+    Whole {
+        client: Rc<Client>,
+        /// Its number among the client's requests.
+        number: u64,
+        request: Request,
+    },
+    /// A part of one, by its number.
+    Part(Rc<Merge>, usize),
 }
 
 /// One session's use of a trunk, until it is dropped.
@@ -121,13 +132,24 @@ impl Trunk {
 
     /// A new request, with all its bytes.
     pub(super) fn send(&self, client: &Rc<Client>, request: Request, bytes: &[u8]) {
-        let number = client.asked();
         client.listener.active(1);
+        let what = What::Whole {
+            client: Rc::clone(client),
+            number: client.asked(),
+            request,
+        };
+        self.send_what(what, bytes);
+    }
+
+    /// A part of a new request.
+    pub(super) fn send_part(&self, merge: &Rc<Merge>, number: usize, bytes: &[u8]) {
+        self.send_what(What::Part(Rc::clone(merge), number), bytes);
+    }
+
+    fn send_what(&self, what: What, bytes: &[u8]) {
         self.push(
             Asked {
-                client: Rc::clone(client),
-                number,
-                request,
+                what,
                 start: 0,
                 end: 0,
                 written: None,
@@ -256,62 +278,97 @@ pub(super) struct Answered {
 }
 
 impl Asked {
+    /// Whose it is.
+    pub(super) fn client(&self) -> &Rc<Client> {
+        match &self.what {
+            What::Whole { client, .. } => client,
+            What::Part(merge, _) => merge.client(),
+        }
+    }
+
+    /// A part of its reply has come.
+    pub(super) fn hand_on(&self, part: &[u8]) {
+        match &self.what {
+            What::Whole { client, number, .. } => client.reply(*number, part, None),
+            What::Part(merge, number) => merge.add(*number, part),
+        }
+    }
+
     /// Its reply, or the rest of it, has come.
     pub(super) fn answer(self, reply: &[u8], answered: Answered) {
-        self.client.listener.active(-1);
-        if self.client.is_gone() {
-            return self.report_gone();
+        let (client, number, request) = match self.what {
+            What::Whole {
+                client,
+                number,
+                request,
+            } => (client, number, request),
+            What::Part(merge, number) => {
+                let at = answered.of_part(self.written);
+                return merge.answer(number, reply, Some(at));
+            }
+        };
+        client.listener.active(-1);
+        if client.is_gone() {
+            return report_gone(&client, &request);
         }
+        let (at, outcome) = answered.of_part(self.written);
         let timing = Timing {
-            start: self.request.start,
-            at_upstream: Some(AtUpstream {
-                request_written: self.written.unwrap_or(answered.first_byte),
-                first_byte: answered.first_byte,
-                last_byte: answered.last_byte,
-            }),
+            start: request.start,
+            at_upstream: Some(at),
             end: answered.last_byte,
         };
         let exchange = Exchange {
             reply_bytes: answered.bytes,
-            ..exchange(&self.request, answered.outcome)
+            ..exchange(&request, outcome)
         };
-        let whole = (self.request, exchange, timing);
-        self.client.reply(self.number, reply, Some(whole));
+        client.reply(number, reply, Some((request, exchange, timing)));
     }
 
     /// It is answered by the proxy.
     pub(super) fn refuse(self, refusal: &Refusal) {
-        self.client.listener.active(-1);
-        if self.client.is_gone() {
-            return self.report_gone();
+        let reply = refusal.reply(self.client().listener.cluster_name());
+        let (client, number, request) = match self.what {
+            What::Whole {
+                client,
+                number,
+                request,
+            } => (client, number, request),
+            What::Part(merge, number) => return merge.answer(number, &reply, None),
+        };
+        client.listener.active(-1);
+        if client.is_gone() {
+            return report_gone(&client, &request);
         }
-        let reply = refusal.reply(self.client.listener.cluster_name());
         let timing = Timing {
-            start: self.request.start,
+            start: request.start,
             at_upstream: None,
             end: Instant::now(),
         };
-        let exchange = exchange(&self.request, Outcome::UpstreamGone);
-        let whole = (self.request, exchange, timing);
-        self.client.reply(self.number, &reply, Some(whole));
+        let exchange = exchange(&request, Outcome::UpstreamGone);
+        client.reply(number, &reply, Some((request, exchange, timing)));
     }
 
     /// It gets no reply, and its client is closed.
     pub(super) fn cut(self) {
-        let listener = &self.client.listener;
-        listener.active(-1);
-        let exchange = exchange(&self.request, Outcome::UpstreamGone);
-        listener.report_of(&exchange, &self.request, None);
-        self.client.break_off();
+        match self.what {
+            What::Part(merge, _) => merge.cut(),
+            What::Whole {
+                client, request, ..
+            } => {
+                let listener = &client.listener;
+                listener.active(-1);
+                let exchange = exchange(&request, Outcome::UpstreamGone);
+                listener.report_of(&exchange, &request, None);
+                client.break_off();
+            }
+        }
     }
+}
 
-    /// Its client has left.
-    fn report_gone(self) {
-        let exchange = exchange(&self.request, Outcome::ClientGone);
-        self.client
-            .listener
-            .report_of(&exchange, &self.request, None);
-    }
+/// The client has left before its reply came.
+fn report_gone(client: &Client, request: &Request) {
+    let exchange = exchange(request, Outcome::ClientGone);
+    client.listener.report_of(&exchange, request, None);
 }
 
 /// What has ended so, without a reply as yet.
