@@ -16,6 +16,8 @@ pub(super) struct Conversation<T> {
     state: State,
     /// Something has been asked that stays with the connection.
     is_changed: bool,
+    /// A request has been sent, ever.
+    has_begun: bool,
 }
 
 struct Asked<T> {
@@ -30,6 +32,8 @@ pub(super) struct Facts {
     /// Arguments behind the command's name.
     arguments: u64,
     option: Asks,
+    /// No server takes so many arguments, or so few: it is answered with an error, and does nothing.
+    is_refused: bool,
 }
 
 /// What the first option of a request asks for, where that matters.
@@ -52,6 +56,8 @@ struct State {
     /// WATCH has been said, and nothing that ends it.
     watching: bool,
     replies: Replies,
+    /// CLIENT REPLY has been passed over as one without a reply, and nothing has come since that shows whether it was taken.
+    is_unsure: bool,
     version_3: bool,
     monitor: bool,
     channels: u64,
@@ -76,19 +82,35 @@ pub(super) enum Heard<T> {
         with: T,
         /// It has only been queued.
         queued: bool,
+        /// It is the last confirmation of a subscription, or of its end.
+        confirms: Option<Confirmation>,
     },
-    /// One of several to the first request.
-    Part,
-    /// Nobody's: a message, an invalidation, a line of MONITOR.
-    Aside,
+    /// One of several confirmations to the first request.
+    Part(Confirmation),
+    /// Nobody's: a message, an invalidation, a line of MONITOR; the end of a subscription that nobody asked for.
+    Aside(Option<Confirmation>),
     /// Nobody can say any more which reply is whose.
     Lost(&'static str),
 }
 
-/// A reply that no request waits for.
+/// A request whose turn has come, and that gets no reply.
+pub(super) enum Silent<T> {
+    /// What its owner kept.
+    Over(T),
+    /// Nobody can say any more which reply is whose.
+    Lost(&'static str),
+}
+
+/// A reply that no request waits for, or none that the first one could get.
 const UNEXPECTED: &str = "unexpected_reply";
 /// A transaction changed which replies come, in the middle of its own.
 const STATE_IN_TRANSACTION: &str = "state_in_transaction";
+/// What changes which replies come was sent while there were none: nobody says whether it was done, and servers confirm a subscription all
+/// the same or not, by their version (redis/redis#11875).
+const STATE_WITHOUT_REPLY: &str = "state_without_reply";
+
+/// Room for requests that is kept when none waits: what a long pipeline took is given back.
+const KEPT: usize = 32;
 
 impl Facts {
     /// What `request` is, which has this command if it is known. Unknown ones are answered like any other.
@@ -103,6 +125,9 @@ impl Facts {
             class,
             arguments: request.count.saturating_sub(1),
             option,
+            is_refused: command.is_some_and(|command| {
+                !command.accepts(usize::try_from(request.count).unwrap_or(usize::MAX))
+            }),
         }
     }
 
@@ -148,6 +173,7 @@ impl<T> Conversation<T> {
             confirmations: None,
             state: State::default(),
             is_changed: false,
+            has_begun: false,
         }
     }
 
@@ -172,6 +198,7 @@ impl<T> Conversation<T> {
     /// A request has been sent.
     pub(super) fn asked(&mut self, request: Facts, with: T) {
         self.is_changed |= request.stays();
+        self.has_begun = true;
         self.waiting.push_back(Asked { request, with });
     }
 
@@ -200,33 +227,34 @@ impl<T> Conversation<T> {
     }
 
     /// The next request that gets no reply, when its turn has come. To be asked after each request and each reply until there is none.
-    pub(super) fn next_silent(&mut self) -> Option<T> {
+    pub(super) fn next_silent(&mut self) -> Option<Silent<T>> {
         let first = self.waiting.front()?.request;
-        let silent = match (first.option, self.state.replies) {
-            // In a transaction they are queued like all else.
-            _ if self.state.queuing => self.state.replies != Replies::On,
-            (Asks::RepliesOn, _) => false,
-            (Asks::RepliesOff | Asks::SkipReply, _) => true,
-            (_, replies) => replies != Replies::On,
-        };
-        if !silent {
+        if !self.state.is_silent(first) {
             return None;
         }
-        self.took(first, true);
-        if self.state.replies == Replies::Skip && first.option != Asks::SkipReply {
+        let ends_transaction = matches!(first.class, Class::Exec | Class::Discard);
+        let is_queued = self.state.queuing && !ends_transaction;
+        if is_queued {
+            self.state.queued_change |= first.changes_replies();
+        } else if first.class == Class::Exec && self.state.queued_change {
+            return Some(Silent::Lost(STATE_IN_TRANSACTION));
+        } else if first.has_to_be_heard() {
+            return Some(Silent::Lost(STATE_WITHOUT_REPLY));
+        }
+        let was_skip = self.state.replies == Replies::Skip;
+        let is_done = !is_queued && !first.is_refused && !self.state.refuses(first);
+        self.took(first, is_done);
+        if was_skip && first.option != Asks::SkipReply && self.state.replies == Replies::Skip {
             self.state.replies = Replies::On;
         }
-        self.waiting.pop_front().map(|asked| asked.with)
+        self.take_first().map(Silent::Over)
     }
 
     /// What `reply` is.
     pub(super) fn heard(&mut self, reply: &Reply<'_>) -> Heard<T> {
-        let confirms = Confirmation::of(reply);
+        let confirms = self.state.confirmation(reply);
         let Some(first) = self.waiting.front().map(|asked| asked.request) else {
-            return match self.state.is_aside(reply) || confirms.is_some_and(|it| it.ends()) {
-                true => Heard::Aside,
-                false => Heard::Lost(UNEXPECTED),
-            };
+            return self.unasked(reply, confirms);
         };
         let wanted = Confirmation::wanted(first.class).filter(|_| !self.state.queuing);
         if let (Some(wanted), Some(confirms)) = (wanted, confirms)
@@ -235,12 +263,15 @@ impl<T> Conversation<T> {
             return self.confirmed(first, confirms, reply.integer);
         }
         if self.state.is_aside(reply) {
-            return Heard::Aside;
+            return self.aside(confirms, reply.integer);
         }
-        if wanted.is_some() && !reply.is_error() {
+        // Between its confirmations a request gets no other reply; and a reply that looks like one may be one that came too late.
+        let is_out_of_turn = confirms.is_some() || self.confirmations.is_some();
+        if is_out_of_turn || !self.state.may_answer(first, reply) {
             return Heard::Lost(UNEXPECTED);
         }
-        let queued = self.state.queuing && reply.kind == Kind::Simple && reply.name() == b"QUEUED";
+        self.state.is_unsure = false;
+        let queued = self.state.is_queued(reply);
         if queued {
             self.state.queued_change |= first.changes_replies();
         } else {
@@ -249,46 +280,78 @@ impl<T> Conversation<T> {
             }
             self.took(first, !reply.is_error());
         }
-        self.answer(queued)
+        self.answer(queued, None)
     }
 
-    fn answer(&mut self, queued: bool) -> Heard<T> {
+    /// What comes while no request waits.
+    fn unasked(&mut self, reply: &Reply<'_>, confirms: Option<Confirmation>) -> Heard<T> {
+        // "ERR max number of clients reached": a server that does not take the connection says so, and closes it.
+        let is_refusal = !self.has_begun && reply.is_error();
+        let ends = confirms.is_some_and(Confirmation::ends);
+        match is_refusal || ends || self.state.is_aside(reply) {
+            true => self.aside(confirms, reply.integer),
+            false => Heard::Lost(UNEXPECTED),
+        }
+    }
+
+    /// Nobody's; but it may tell how many subscriptions there are left.
+    fn aside(&mut self, confirms: Option<Confirmation>, subscriptions: Option<i64>) -> Heard<T> {
+        if let Some(confirms) = confirms {
+            self.state
+                .count_subscriptions(confirms.audience(), subscriptions);
+        }
+        Heard::Aside(confirms)
+    }
+
+    fn answer(&mut self, queued: bool, confirms: Option<Confirmation>) -> Heard<T> {
         self.confirmations = None;
-        match self.waiting.pop_front() {
-            Some(Asked { with, .. }) => Heard::Answer { with, queued },
+        match self.take_first() {
+            Some(with) => Heard::Answer {
+                with,
+                queued,
+                confirms,
+            },
             None => Heard::Lost(UNEXPECTED),
         }
+    }
+
+    fn take_first(&mut self) -> Option<T> {
+        let first = self.waiting.pop_front();
+        if self.waiting.is_empty() && self.waiting.capacity() > KEPT {
+            self.waiting = VecDeque::new();
+        }
+        first.map(|asked| asked.with)
     }
 
     /// "One reply per channel": a message with the first element `subscribe` for each.
     fn confirmed(
         &mut self,
         request: Facts,
-        confirmation: Confirmation,
+        confirms: Confirmation,
         subscriptions: Option<i64>,
     ) -> Heard<T> {
         let state = &mut self.state;
-        let left = self.confirmations.unwrap_or(match confirmation {
+        let audience = confirms.audience();
+        state.count_subscriptions(audience, subscriptions);
+        let left = match confirms {
             // Without arguments all of them go, one by one; one reply comes where there were none.
-            Confirmation::Ends(audience) if request.arguments == 0 => {
-                (*state.count(audience)).max(1)
-            }
-            _ => request.arguments,
-        });
-        state.count_subscriptions(confirmation.audience(), subscriptions);
-        match left.saturating_sub(1) {
-            0 => self.answer(false),
-            left => {
-                self.confirmations = Some(left);
-                Heard::Part
-            }
+            Confirmation::Ends(_) if request.arguments == 0 => *state.count(audience),
+            _ => self
+                .confirmations
+                .unwrap_or(request.arguments)
+                .saturating_sub(1),
+        };
+        if left == 0 {
+            return self.answer(false, Some(confirms));
         }
+        self.confirmations = Some(left);
+        Heard::Part(confirms)
     }
 
     /// A request has been carried out, unless it failed.
     fn took(&mut self, request: Facts, succeeded: bool) {
         let state = &mut self.state;
-        // "EXEC without MULTI" fails, and leaves nothing queued; so does a transaction that is refused.
+        // "EXEC without MULTI" fails, and leaves nothing queued; so does a transaction that is refused, for whatever reason.
         if request.class == Class::Exec {
             state.queuing = false;
             state.queued_change = false;
@@ -310,8 +373,14 @@ impl<T> Conversation<T> {
             (Class::Hello, Asks::Version(version)) => state.version_3 = version == 3,
             (Class::Reset, _) => *state = State::default(),
             (_, Asks::RepliesOn) => state.replies = Replies::On,
-            (_, Asks::RepliesOff) => state.replies = Replies::Off,
-            (_, Asks::SkipReply) if state.replies == Replies::On => state.replies = Replies::Skip,
+            (_, Asks::RepliesOff) => {
+                state.replies = Replies::Off;
+                state.is_unsure = true;
+            }
+            (_, Asks::SkipReply) if state.replies != Replies::Off => {
+                state.replies = Replies::Skip;
+                state.is_unsure = true;
+            }
             _ => {}
         }
     }
@@ -338,17 +407,95 @@ impl Facts {
     fn changes_replies(&self) -> bool {
         matches!(
             self.class,
-            Class::ClientReply | Class::Hello | Class::Subscribe(_) | Class::Unsubscribe(_)
+            Class::ClientReply
+                | Class::Hello
+                | Class::Monitor
+                | Class::Subscribe(_)
+                | Class::Unsubscribe(_)
         )
+    }
+
+    /// Without its reply nobody knows what the connection is then.
+    fn has_to_be_heard(&self) -> bool {
+        let changes = matches!(
+            self.class,
+            Class::Hello | Class::Subscribe(_) | Class::Unsubscribe(_)
+        );
+        changes && !self.is_refused
     }
 }
 
 impl State {
+    /// A request whose turn has come gets no reply.
+    fn is_silent(&self, request: Facts) -> bool {
+        let is_quiet = self.replies != Replies::On;
+        match (request.class, request.option) {
+            // It turns replies on before it answers, unless the very next one is to be left out.
+            (Class::Reset, _) if !request.is_refused => self.replies == Replies::Skip,
+            // In a transaction they are queued like all else.
+            _ if self.queuing || self.refuses(request) => is_quiet,
+            (_, Asks::RepliesOn) => false,
+            (_, Asks::RepliesOff | Asks::SkipReply) => true,
+            // The second MONITOR of a connection is passed over.
+            (Class::Monitor, _) if self.monitor && !request.is_refused => true,
+            _ => is_quiet,
+        }
+    }
+
+    /// "Only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context": what would change the connection is
+    /// answered with an error.
+    fn refuses(&self, request: Facts) -> bool {
+        let is_unfit = matches!(request.class, Class::ClientReply | Class::Monitor);
+        is_unfit && self.is_subscribed() && !self.version_3
+    }
+
+    /// The confirmation that a reply or a push is.
+    fn confirmation(&self, reply: &Reply<'_>) -> Option<Confirmation> {
+        let kind = match self.version_3 {
+            true => Kind::Push,
+            false => Kind::Array,
+        };
+        let is_one = reply.kind == kind && reply.elements == 3 && reply.integer.is_some();
+        is_one.then(|| Confirmation::named(reply.name())).flatten()
+    }
+
+    fn is_queued(&self, reply: &Reply<'_>) -> bool {
+        self.queuing && reply.kind == Kind::Simple && reply.name() == b"QUEUED"
+    }
+
+    /// Whether a request can be answered like that. What is known of the connection hangs on some; they are looked at closely.
+    fn may_answer(&self, request: Facts, reply: &Reply<'_>) -> bool {
+        if reply.is_error() {
+            // It may be the one to CLIENT REPLY, which then was not taken.
+            return !(self.is_unsure && may_refuse_client_reply(reply));
+        }
+        let is_simple = |text: &[u8]| reply.kind == Kind::Simple && reply.name() == text;
+        match request.class {
+            Class::Exec => matches!(reply.kind, Kind::Array | Kind::Null),
+            Class::Discard => is_simple(b"OK"),
+            Class::Reset => is_simple(b"RESET"),
+            Class::Quit => true,
+            _ if self.queuing => self.is_queued(reply),
+            Class::Multi | Class::Watch | Class::Unwatch | Class::Monitor | Class::ClientReply => {
+                is_simple(b"OK")
+            }
+            Class::Hello => matches!(reply.kind, Kind::Map | Kind::Array),
+            // One confirmation per channel, or an error.
+            Class::Subscribe(_) | Class::Unsubscribe(_) => false,
+            _ => true,
+        }
+    }
+
     /// A push; a message, which version 2 sends as an array; a line of MONITOR, which begins with the time.
     fn is_aside(&self, reply: &Reply<'_>) -> bool {
         match reply.kind {
             Kind::Push => true,
-            Kind::Array => !self.version_3 && self.is_subscribed() && is_message(reply.name()),
+            Kind::Array if self.version_3 || !self.is_subscribed() => false,
+            // The end of a subscription that was asked for comes when it is its turn.
+            Kind::Array => {
+                let confirms = self.confirmation(reply);
+                is_message(reply.name()) || confirms.is_some_and(Confirmation::ends)
+            }
             Kind::Simple => self.monitor && reply.name().first().is_some_and(u8::is_ascii_digit),
             _ => false,
         }
@@ -377,6 +524,13 @@ impl State {
     }
 }
 
+/// Those for want of rights, and those that say what they are about.
+fn may_refuse_client_reply(error: &Reply<'_>) -> bool {
+    let is_client = |word: &[u8]| word.eq_ignore_ascii_case(b"client");
+    matches!(error.error_prefix(), b"NOPERM" | b"NOAUTH" | b"BUSY")
+        || error.name().windows(b"client".len()).any(is_client)
+}
+
 fn is_message(name: &[u8]) -> bool {
     matches!(name, b"message" | b"pmessage" | b"smessage")
 }
@@ -389,12 +543,8 @@ pub(super) enum Confirmation {
 }
 
 impl Confirmation {
-    /// The confirmation that a reply or a push is.
-    pub(super) fn of(reply: &Reply<'_>) -> Option<Self> {
-        if !matches!(reply.kind, Kind::Array | Kind::Push) || reply.elements != 3 {
-            return None;
-        }
-        Some(match reply.name() {
+    fn named(name: &[u8]) -> Option<Self> {
+        Some(match name {
             b"subscribe" => Self::Begins(Audience::Channel),
             b"psubscribe" => Self::Begins(Audience::Pattern),
             b"ssubscribe" => Self::Begins(Audience::Shard),

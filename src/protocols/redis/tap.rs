@@ -14,7 +14,7 @@ use narrows_parsers::redis::{ReplyDecoder, Request, RequestDecoder};
 
 use super::RedisListener;
 use super::commands::{RecentCommands, Series};
-use super::conversation::{Confirmation, Conversation, Facts, Heard};
+use super::conversation::{Confirmation, Conversation, Facts, Heard, Silent};
 use super::report::{About, Application};
 use crate::exchange::{AtUpstream, Exchange, Outcome, RedisPart, Timing};
 use crate::protocols::relay::{Observer, TLS, is_tls};
@@ -26,6 +26,9 @@ const TOO_MANY_OUTSTANDING: &str = "too_many_outstanding";
 /// Requests of one connection that wait for a reply: `redis-cli --pipe` sends as much ahead as fits into the buffers on the way, some
 /// megabytes of requests of thirty bytes. With more than 16 MiB of them to remember, a client is no longer paired.
 const MAX_OUTSTANDING: usize = 200_000;
+
+/// Room for exchanges that is kept when none is about to end.
+const KEPT: usize = 32;
 
 /// Observes one client connection.
 pub struct Tap {
@@ -65,7 +68,6 @@ struct Finishing {
     series: Rc<Series>,
     pattern: Option<Rc<Scope<RedisKeys>>>,
     exchange: Exchange<RedisPart>,
-    timing: Timing,
     end: u64,
 }
 
@@ -121,6 +123,7 @@ impl Tap {
         self.listener.active(-(self.conversation.len() as i64));
         for finishing in std::mem::take(&mut self.finishing) {
             let exchange = Exchange {
+                timing: None,
                 outcome: Outcome::ClientGone,
                 ..finishing.exchange
             };
@@ -153,7 +156,11 @@ impl Tap {
 
     /// Requests whose turn has come and that get no reply are over.
     fn pass_silent(&mut self) {
-        while let Some(pending) = self.conversation.next_silent() {
+        while let Some(silent) = self.conversation.next_silent() {
+            let pending = match silent {
+                Silent::Over(pending) => pending,
+                Silent::Lost(reason) => return self.go_blind(reason),
+            };
             self.written = self.written.saturating_sub(1);
             self.listener.active(-1);
             let exchange = pending.exchange(Outcome::Unacknowledged, false);
@@ -168,22 +175,23 @@ impl Tap {
             true => Outcome::Error,
             false => Outcome::Success,
         };
+        let written = pending.written.unwrap_or(self.reply_started);
         let timing = Timing {
             start: pending.start,
             at_upstream: Some(AtUpstream {
-                request_written: pending.written.unwrap_or(self.reply_started),
+                request_written: written,
                 first_byte: self.reply_started,
                 last_byte: reply.read_at,
             }),
             end: reply.read_at,
         };
         let mut exchange = pending.exchange(outcome, reply.queued);
+        exchange.timing = Some(timing);
         exchange.reply_bytes = std::mem::take(&mut self.parts_bytes);
         self.finishing.push_back(Finishing {
             series: pending.series,
             pattern: pending.pattern,
             exchange,
-            timing,
             end,
         });
     }
@@ -201,12 +209,12 @@ impl Tap {
         self.listener.report(exchange, series, about);
     }
 
+    /// What has its reply is still reported when that has been written.
     fn go_blind(&mut self, reason: &'static str) {
         self.blind = true;
         self.listener.decoding_error(reason);
         self.listener.active(-(self.conversation.len() as i64));
         self.conversation = Conversation::new();
-        self.finishing = VecDeque::new();
     }
 }
 
@@ -325,28 +333,34 @@ impl Observer for Tap {
                 Step::Message { consumed, message } => {
                     self.listener.reply_seen(&message);
                     let heard = self.conversation.heard(&message);
-                    let (confirms, bytes_of_it) = (Confirmation::of(&message), message.bytes);
-                    let is_error = message.is_error();
+                    let (bytes_of_it, is_error) = (message.bytes, message.is_error());
                     rest = rest.get(consumed..).unwrap_or_default();
                     let end = base + (bytes.len() - rest.len()) as u64;
-                    if !matches!(heard, Heard::Aside) {
+                    if !matches!(heard, Heard::Aside(_)) {
                         self.parts_bytes += bytes_of_it;
                     }
-                    self.confirmed(confirms);
                     match heard {
-                        Heard::Answer { with, queued } => {
+                        Heard::Answer {
+                            with,
+                            queued,
+                            confirms,
+                        } => {
                             let answer = Answer {
                                 is_error,
                                 queued,
                                 read_at,
                             };
+                            self.confirmed(confirms);
                             self.answered(with, answer, end);
-                            self.pass_silent();
                         }
-                        Heard::Part => {}
-                        Heard::Aside => self.listener.stats.inc(Redis::PUSHES),
+                        Heard::Part(confirms) => self.confirmed(Some(confirms)),
+                        Heard::Aside(confirms) => {
+                            self.confirmed(confirms);
+                            self.listener.stats.inc(Redis::PUSHES);
+                        }
                         Heard::Lost(reason) => self.go_blind(reason),
                     }
+                    self.pass_silent();
                 }
             }
         }
@@ -363,27 +377,31 @@ impl Observer for Tap {
             let Some(mut finishing) = self.finishing.pop_front() else {
                 return;
             };
-            finishing.timing.end = now;
-            finishing.exchange.timing = Some(finishing.timing);
+            if let Some(timing) = &mut finishing.exchange.timing {
+                timing.end = now;
+            }
             self.report(
                 &finishing.exchange,
                 &finishing.series,
                 finishing.pattern.as_deref(),
             );
         }
+        // What a long pipeline took is given back.
+        if self.finishing.capacity() > KEPT && self.finishing.is_empty() {
+            self.finishing = VecDeque::new();
+        }
     }
 
     fn is_idle(&self) -> bool {
-        self.finishing.is_empty()
+        !self.blind
+            && self.finishing.is_empty()
             && self.conversation.is_at_rest()
             && self.requests.is_between_messages()
+            && self.replies.is_between_messages()
     }
 
     fn is_at_rest(&self) -> bool {
-        !self.blind
-            && self.is_idle()
-            && self.replies.is_between_messages()
-            && self.conversation.is_as_it_was()
+        self.is_idle() && self.conversation.is_as_it_was()
     }
 }
 
@@ -396,5 +414,21 @@ impl Tap {
             true => Redis::UNSUBSCRIBED,
             false => Redis::SUBSCRIBED,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each idle connection pays for it.
+    #[test]
+    fn a_tap_is_small() {
+        let bytes = size_of::<Tap>();
+        assert!(bytes <= 1024, "{bytes}");
+        let pending = size_of::<Pending>();
+        assert!(pending <= 80, "{pending}");
+        let finishing = size_of::<Finishing>();
+        assert!(finishing <= 160, "{finishing}");
     }
 }
