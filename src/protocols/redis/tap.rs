@@ -49,6 +49,8 @@ pub struct Tap {
     written: usize,
     /// Bytes of the replies that the first request has got so far.
     parts_bytes: u64,
+    /// When the reply to the last request came that waited for something to happen. What was sent behind that request waited too.
+    went_on: Instant,
 }
 
 /// A request whose reply is not complete.
@@ -91,6 +93,7 @@ impl Tap {
             reply_started: now,
             written: 0,
             parts_bytes: 0,
+            went_on: now,
         }
     }
 
@@ -177,15 +180,18 @@ impl Tap {
         };
         let written = pending.written.unwrap_or(self.reply_started);
         let timing = Timing {
-            start: pending.start,
+            start: pending.start.max(self.went_on),
             at_upstream: Some(AtUpstream {
-                request_written: written,
+                request_written: written.max(self.went_on),
                 first_byte: self.reply_started,
                 last_byte: reply.read_at,
             }),
             end: reply.read_at,
         };
         let mut exchange = pending.exchange(outcome, reply.queued);
+        if exchange.part.blocked {
+            self.went_on = reply.read_at;
+        }
         exchange.timing = Some(timing);
         exchange.reply_bytes = std::mem::take(&mut self.parts_bytes);
         self.finishing.push_back(Finishing {
@@ -269,8 +275,9 @@ impl Observer for Tap {
             return;
         }
         let waited = self.conversation.len();
+        let read_at = Instant::now();
         if self.requests.is_between_messages() {
-            self.request_started = Instant::now();
+            self.request_started = read_at;
         }
         let mut rest = bytes;
         while !self.blind && !rest.is_empty() {
@@ -288,6 +295,7 @@ impl Observer for Tap {
                     let start = self.request_started;
                     let pending = Pending::of(&self.listener, series, &message, start, end);
                     self.request(facts, pending);
+                    self.request_started = read_at;
                 }
             }
         }
