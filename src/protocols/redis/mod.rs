@@ -108,9 +108,8 @@ impl RedisListener {
         let count = usize::try_from(request.count).unwrap_or(usize::MAX);
         let argument = |index| request.argument(index).map(|text| text.bytes);
         let mut keys = series.command?.key_positions(count, argument);
-        let positions = keys.len();
+        self.stats.add(Redis::KEYS, keys.len() as u64);
         let first = request.argument(keys.next()?)?;
-        self.stats.add(Redis::KEYS, positions as u64);
         self.stats.record(Redis::KEY_BYTES, first.length);
         self.pattern(&first)
     }
@@ -177,6 +176,18 @@ impl RedisListener {
                 self.application(request.argument(option + 1)?.bytes)
             }
             _ => None,
+        }
+    }
+
+    /// The request takes the name of its connection away.
+    fn is_farewell(series: &Series, request: &Request<'_>) -> bool {
+        match series.command.map(|command| command.class) {
+            Some(Class::Reset) => true,
+            Some(Class::ClientSetname) => {
+                let name = request.argument(2);
+                name.is_some_and(|name| name.bytes.is_empty())
+            }
+            _ => false,
         }
     }
 

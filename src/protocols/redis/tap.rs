@@ -288,8 +288,12 @@ impl Observer for Tap {
                     rest = rest.get(consumed..).unwrap_or_default();
                     let end = base + (bytes.len() - rest.len()) as u64;
                     let series = self.recent.find(&self.listener.commands, &message);
-                    if let Some(application) = self.listener.introduction(&series, &message) {
-                        self.application = Some(application);
+                    match self.listener.introduction(&series, &message) {
+                        None if RedisListener::is_farewell(&series, &message) => {
+                            self.application = None;
+                        }
+                        None => {}
+                        application => self.application = application,
                     }
                     let facts = Facts::of(&message, series.command);
                     let start = self.request_started;
