@@ -221,6 +221,8 @@ impl Tap {
         self.listener.decoding_error(reason);
         self.listener.active(-(self.conversation.len() as i64));
         self.conversation = Conversation::new();
+        self.requests = RequestDecoder::new();
+        self.replies = ReplyDecoder::new();
     }
 }
 
