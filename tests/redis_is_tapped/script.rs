@@ -49,6 +49,8 @@ pub fn run_blind(redis: &Redis, scripts: &[(&str, usize, &str)]) {
         let proxy = Proxy::tap_of("redis", redis.address());
         said(&proxy, says, usize::MAX, *values);
         expect_blind(&proxy, reason);
+        // No error was taken for the reply to what had none.
+        proxy.stats().expect("redis.redis.error", 0);
     }
 }
 
