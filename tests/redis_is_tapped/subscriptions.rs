@@ -302,7 +302,8 @@ fn invalidations_are_nobodys_reply() {
 #[test]
 fn a_subscription_may_end_by_itself() {
     for version in [2, 3] {
-        let tapped = Tapped::with(&["cluster-enabled yes"]);
+        let bus = format!("cluster-port {}", crate::support::free_port());
+        let tapped = Tapped::with(&["cluster-enabled yes", &bus]);
         let redis = &tapped.redis;
         redis.cli(&["cluster", "addslotsrange", "0", "16383"]);
         crate::support::eventually("the cluster is whole", || {
