@@ -17,12 +17,16 @@ const KEYS: usize = 300;
 fn start(replicas: usize) -> (RedisCluster, Proxy, SocketAddr) {
     let cluster = RedisCluster::start(replicas);
     let seed = cluster.masters()[0];
-    let proxy = Proxy::start(&format!(
-        "workers: 2\nlisteners:\n  - name: redis\n    listen: 127.0.0.1:0\n    protocol: redis\n    cluster: redis\n    \
-         redis: {{ mode: collapse }}\nclusters:\n  - name: redis\n    endpoints: [{seed}]\n    redis: {{ topology: cluster }}\n"
-    ));
+    let proxy = Proxy::start(&config(seed, ""));
     let address = proxy.address("redis");
     (cluster, proxy, address)
+}
+
+fn config(seed: SocketAddr, options: &str) -> String {
+    format!(
+        "workers: 2\nlisteners:\n  - name: redis\n    listen: 127.0.0.1:0\n    protocol: redis\n    cluster: redis\n    \
+         redis: {{ mode: collapse }}\nclusters:\n  - name: redis\n    endpoints: [{seed}]\n    redis: {{ topology: cluster, {options} }}\n"
+    )
 }
 
 fn key(number: usize) -> String {
@@ -235,6 +239,39 @@ fn a_slot_moves_under_load_and_no_client_hears_of_it() {
     assert!(stats.value("redis.redis.ask") > 0, "nothing was on its way");
     assert!(stats.value("redis.redis.moved") > 0, "nothing moved");
     stats.expect("redis.redis.error_prefix.ERR.total", 0);
+}
+
+#[test]
+fn what_only_reads_goes_to_replicas_where_it_may() {
+    let cluster = RedisCluster::start(1);
+    // A replica is named when it has got something.
+    eventually("replicas are named", || {
+        let slots = cluster.node(0).command(&["CLUSTER", "SLOTS"]);
+        let has_replica = |range: &Value| range.elements().len() > 3;
+        slots.elements().iter().all(has_replica).then_some(())
+    });
+    let seed = cluster.masters()[0];
+    let proxy = Proxy::start(&config(seed, "read_from: replica"));
+    let mut client = RedisClient::connect(proxy.address("redis"));
+    for number in 0..30 {
+        assert_eq!(client.command(&["SET", &key(number), "1"]), Value::ok());
+    }
+    // Replicas are a little behind.
+    for number in 0..30 {
+        eventually("the replica has it", || {
+            (client.command(&["GET", &key(number)]) == Value::bulk("1")).then_some(())
+        });
+    }
+    let calls =
+        |node: usize, name: &str| cluster.node(node).calls().get(name).copied().unwrap_or(0);
+    let of = |nodes: std::ops::Range<usize>, name: &str| {
+        nodes.map(|node| calls(node, name)).sum::<i64>()
+    };
+    assert_eq!(of(0..3, "set"), 30);
+    proxy.stats().expect("redis.redis.moved", 0);
+    assert_eq!(of(0..3, "get"), 0);
+    assert!(of(3..6, "get") >= 30);
+    proxy.stats().expect("redis.redis.moved", 0);
 }
 
 #[test]

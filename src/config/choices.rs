@@ -3,7 +3,8 @@
 use super::masking::quoted;
 use super::model::{
     ForwardedProto, HttpMode, HttpVersion, LogFormat, LogLevel, MongoCompressor, MongoMechanism,
-    MongoMode, MongoTopology, RedisMode, RedisTopology, Scheme, StatsdFlavor, Underscores,
+    MongoMode, MongoTopology, RedisMode, RedisReads, RedisTopology, Scheme, StatsdFlavor,
+    Underscores,
 };
 use super::suggest::did_you_mean;
 use crate::tls::Version;
@@ -54,6 +55,16 @@ pub(crate) const REDIS_TOPOLOGIES: Choices<RedisTopology> = Choices {
     words: &[
         ("single", RedisTopology::Single),
         ("cluster", RedisTopology::Cluster),
+        ("ketama", RedisTopology::Ketama),
+    ],
+    planned: &[],
+};
+
+pub(crate) const REDIS_READS: Choices<RedisReads> = Choices {
+    what: "choice",
+    words: &[
+        ("master", RedisReads::Master),
+        ("replica", RedisReads::Replica),
     ],
     planned: &[],
 };

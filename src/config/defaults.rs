@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::model::{
     HttpClusterConfig, HttpMode, HttpVersion, HttpVersions, LogFormat, LogLevel,
     MongoClusterConfig, MongoMode, MongoTopology, PoolConfig, RedisClusterConfig, RedisMode,
-    RedisTopology, StatsLimits, StatsdFlavor, Underscores,
+    RedisReads, RedisTopology, StatsLimits, StatsdFlavor, Underscores,
 };
 use crate::tls::Version;
 
@@ -35,6 +35,8 @@ pub(crate) const REDIS_IDLE_TIMEOUT: Option<Duration> = None;
 pub(crate) const REDIS_MODE: RedisMode = RedisMode::Tap;
 /// A server by itself is what most have.
 pub(crate) const REDIS_TOPOLOGY: RedisTopology = RedisTopology::Single;
+/// What was written is there when it is read.
+pub(crate) const REDIS_READS: RedisReads = RedisReads::Master;
 /// Each is held against each key until one fits; who needs more of them needs other tools.
 pub(crate) const REDIS_KEY_PATTERNS_MAX: usize = 100;
 
@@ -190,6 +192,8 @@ pub(crate) fn redis_max_long_waits(max_connections: usize) -> usize {
 pub(crate) fn redis_cluster() -> RedisClusterConfig {
     RedisClusterConfig {
         topology: REDIS_TOPOLOGY,
+        read_from: REDIS_READS,
+        credential: None,
     }
 }
 

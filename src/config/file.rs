@@ -12,8 +12,8 @@ use serde_json::json;
 
 use super::choices::{
     AuthName, LOG_FORMATS, LOG_LEVELS, MONGO_AUTHS, MONGO_COMPRESSORS, MONGO_HELLOS,
-    MONGO_MECHANISMS, MONGO_MODES, MONGO_TOPOLOGIES, PROTOCOLS, REDIS_MODES, REDIS_TOPOLOGIES,
-    STATSD_FLAVORS,
+    MONGO_MECHANISMS, MONGO_MODES, MONGO_TOPOLOGIES, PROTOCOLS, REDIS_MODES, REDIS_READS,
+    REDIS_TOPOLOGIES, STATSD_FLAVORS,
 };
 use super::defaults;
 use super::field::Field;
@@ -225,10 +225,26 @@ pub(crate) struct ClusterFile {
 #[schemars(rename = "RedisCluster")]
 pub(crate) struct RedisClusterFile {
     /// `single`: each endpoint could serve everything, and the first that can be reached does. `cluster`: they are servers of a Redis
-    /// Cluster, which name the others; each command goes to the server that has its keys. Can be changed by a reload.
+    /// Cluster, which name the others; each command goes to the server that has its keys. `ketama`: each has a share of the keys, as
+    /// twemproxy deals them out with `distribution: ketama` and `hash: fnv1a_64`. Can be changed by a reload.
     #[serde(default)]
     #[schemars(extend("enum" = REDIS_TOPOLOGIES.available(), "default" = REDIS_TOPOLOGIES.word(defaults::REDIS_TOPOLOGY)))]
     pub(crate) topology: Field<String>,
+    /// Only with topology cluster. `master`: what is read is what was written. `replica`: commands that only read go to replicas, which may
+    /// be a little behind. Can be changed by a reload.
+    #[serde(default)]
+    #[schemars(extend("enum" = REDIS_READS.available(), "default" = REDIS_READS.word(defaults::REDIS_READS)))]
+    pub(crate) read_from: Field<String>,
+    /// The user that a client is to the servers until it has said who it is by AUTH or HELLO; needs a password. Default: the servers' own
+    /// default user. Can be changed by a reload.
+    #[serde(default)]
+    pub(crate) username: Field<String>,
+    /// Path of a file with the password alone. Read at the start and at each reload.
+    #[serde(default)]
+    pub(crate) password_file: Field<String>,
+    /// Name of an environment variable with the password, in place of `password_file`.
+    #[serde(default)]
+    pub(crate) password_env: Field<String>,
 }
 
 /// Upstream connections that clients share. Each bound holds for the whole cluster, over all endpoints and workers.

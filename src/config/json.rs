@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 
 use super::choices::{
     AuthName, LOG_FORMATS, LOG_LEVELS, MONGO_AUTHS, MONGO_COMPRESSORS, MONGO_HELLOS,
-    MONGO_MECHANISMS, MONGO_MODES, MONGO_TOPOLOGIES, REDIS_MODES, REDIS_TOPOLOGIES, STATSD_FLAVORS,
+    MONGO_MECHANISMS, MONGO_MODES, MONGO_TOPOLOGIES, REDIS_MODES, REDIS_READS, REDIS_TOPOLOGIES,
+    STATSD_FLAVORS,
 };
 use super::model::{
     ClusterConfig, Config, ListenerConfig, MongoAuth, MongoClusterConfig, MongoCredential,
-    MongoMode, PasswordSource, PoolConfig, Protocol, RedisMode, StatsConfig, StatsLimits,
-    StatsdConfig,
+    MongoMode, PasswordSource, PoolConfig, Protocol, RedisClusterConfig, RedisCredential,
+    RedisMode, RedisTopology, StatsConfig, StatsLimits, StatsdConfig,
 };
 use super::values::{duration_or_never, duration_text};
 
@@ -126,9 +127,8 @@ fn cluster(cluster: &ClusterConfig, listeners: &[ListenerConfig]) -> Value {
         .any(|each| matches!(each, Protocol::Redis(_)));
     // For others there is nothing that these settings would say.
     if redis {
-        let topology = REDIS_TOPOLOGIES.word(cluster.redis.topology);
         insert(&mut value, "pool", pool(&cluster.pool));
-        insert(&mut value, "redis", json!({ "topology": topology }));
+        insert(&mut value, "redis", redis_cluster(&cluster.redis));
     } else if mongo {
         insert(&mut value, "pool", pool(&cluster.pool));
         insert(&mut value, "mongo", mongo_cluster(&cluster.mongo));
@@ -200,6 +200,42 @@ fn mongo_cluster(
     })
 }
 
+fn redis_cluster(
+    RedisClusterConfig {
+        topology,
+        read_from,
+        credential,
+    }: &RedisClusterConfig,
+) -> Value {
+    let mut value = json!({ "topology": REDIS_TOPOLOGIES.word(*topology) });
+    if *topology == RedisTopology::Cluster {
+        let word = REDIS_READS.word(*read_from);
+        insert(&mut value, "read_from", word.into());
+    }
+    if let Some(RedisCredential {
+        username,
+        password: _,
+        password_source,
+    }) = credential
+    {
+        if let Some(username) = username {
+            insert(&mut value, "username", username.as_str().into());
+        }
+        source(&mut value, password_source);
+    }
+    value
+}
+
+/// Where a password is read from.
+fn source(value: &mut Value, password_source: &PasswordSource) {
+    match password_source {
+        PasswordSource::File(file) => insert(value, "password_file", path(file)),
+        PasswordSource::Environment(name) => {
+            insert(value, "password_env", name.as_str().into());
+        }
+    }
+}
+
 fn credential(
     MongoCredential {
         name,
@@ -211,12 +247,7 @@ fn credential(
     }: &MongoCredential,
 ) -> Value {
     let mut value = json!({ "name": name, "username": username, "source": source });
-    match password_source {
-        PasswordSource::File(file) => insert(&mut value, "password_file", path(file)),
-        PasswordSource::Environment(name) => {
-            insert(&mut value, "password_env", name.as_str().into());
-        }
-    }
+    self::source(&mut value, password_source);
     if let Some(mechanism) = mechanism {
         let word = MONGO_MECHANISMS.word(*mechanism);
         insert(&mut value, "mechanism", word.into());

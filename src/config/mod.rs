@@ -27,9 +27,9 @@ pub use model::{
     HttpVersion, HttpVersions, ListenerConfig, LogConfig, LogFormat, LogLevel, MongoAuth,
     MongoClusterConfig, MongoCompressor, MongoCredential, MongoMechanism, MongoMode, MongoTopology,
     PasswordSource, PathMatch, PoolConfig, Protocol, RedirectConfig, RedirectPath,
-    RedisClusterConfig, RedisMode, RedisTopology, RespondConfig, RouteAction, RouteConfig, Scheme,
-    StatsConfig, StatsLimits, StatsdAddress, StatsdConfig, StatsdFlavor, Underscores, ValueMatch,
-    VirtualHost, WeightedCluster,
+    RedisClusterConfig, RedisCredential, RedisMode, RedisReads, RedisTopology, RespondConfig,
+    RouteAction, RouteConfig, Scheme, StatsConfig, StatsLimits, StatsdAddress, StatsdConfig,
+    StatsdFlavor, Underscores, ValueMatch, VirtualHost, WeightedCluster,
 };
 pub use problem::{ConfigError, Problem};
 

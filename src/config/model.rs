@@ -181,10 +181,34 @@ pub enum RedisMode {
 }
 
 /// What only Redis listeners in mode collapse use of a cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisClusterConfig {
     /// What its endpoints are to each other.
     pub topology: RedisTopology,
+    /// Where commands that only read go, in a Redis Cluster.
+    pub read_from: RedisReads,
+    /// Who a client is to the servers that has not said who it is.
+    pub credential: Option<RedisCredential>,
+}
+
+/// Who the proxy is to the servers of a Redis cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisCredential {
+    /// The user; `None` for the default one.
+    pub username: Option<String>,
+    /// The password.
+    pub password: Secret,
+    /// Where it was read from.
+    pub password_source: PasswordSource,
+}
+
+/// Where commands that only read go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RedisReads {
+    /// To the master of their keys.
+    Master,
+    /// To a replica of it, which may be a little behind; to the master where it has none.
+    Replica,
 }
 
 /// What the endpoints of a Redis cluster are to each other.
@@ -194,6 +218,8 @@ pub enum RedisTopology {
     Single,
     /// Some servers of a Redis Cluster, which name the others.
     Cluster,
+    /// Each has a share of the keys, by consistent hashing as twemproxy does it.
+    Ketama,
 }
 
 /// A named set of endpoints with its policy.

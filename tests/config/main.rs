@@ -19,8 +19,8 @@ use narrows::config::{
     AdminConfig, ClusterConfig, Config, ConfigError, Endpoint, HttpClusterConfig, HttpVersion,
     ListenerConfig, LogConfig, LogFormat, LogLevel, MongoAuth, MongoClusterConfig, MongoCompressor,
     MongoCredential, MongoMechanism, MongoMode, MongoTopology, PasswordSource, PoolConfig,
-    Protocol, RedisClusterConfig, RedisMode, RedisTopology, StatsConfig, StatsLimits,
-    StatsdAddress, StatsdConfig, StatsdFlavor, load, parse, to_json,
+    Protocol, RedisClusterConfig, RedisCredential, RedisMode, RedisReads, RedisTopology,
+    StatsConfig, StatsLimits, StatsdAddress, StatsdConfig, StatsdFlavor, load, parse, to_json,
 };
 use narrows::protocols::redis::KeyPattern;
 use narrows::scram::Users;
@@ -98,7 +98,7 @@ clusters:
   - name: cache
     endpoints: ['127.0.0.1:6379']
     pool: { max_connections: 8 }
-    redis: { topology: cluster }
+    redis: { topology: cluster, read_from: replica, username: narrows, password_file: tests/config/password }
 stats:
   enabled: false
   interval: 10s
@@ -230,6 +230,14 @@ fn full() -> Config {
                 http: default_http(),
                 redis: RedisClusterConfig {
                     topology: RedisTopology::Cluster,
+                    read_from: RedisReads::Replica,
+                    credential: Some(RedisCredential {
+                        username: Some("narrows".to_owned()),
+                        password: Secret::new("pl4nted".to_owned()),
+                        password_source: PasswordSource::File(PathBuf::from(
+                            "tests/config/password",
+                        )),
+                    }),
                 },
             },
         ],
@@ -259,6 +267,8 @@ fn full() -> Config {
 fn default_redis() -> RedisClusterConfig {
     RedisClusterConfig {
         topology: RedisTopology::Single,
+        read_from: RedisReads::Master,
+        credential: None,
     }
 }
 

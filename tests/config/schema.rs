@@ -94,7 +94,12 @@ const NEEDED_BY_ANOTHER_KEY: [&str; 18] = [
 ];
 
 /// Neither of them is of use without the other.
-const NEEDED_IN_A_PAIR: [&str; 2] = ["/clusters/0/tls/certificate", "/clusters/0/tls/key"];
+const NEEDED_IN_A_PAIR: [&str; 4] = [
+    "/clusters/0/tls/certificate",
+    "/clusters/0/tls/key",
+    "/clusters/2/redis/topology",
+    "/clusters/2/redis/password_file",
+];
 
 /// The path of every key of `value`, and whether the schema requires it.
 fn keys_below(root: &Value, schema: &Value, value: &Value, path: String) -> Vec<(String, bool)> {

@@ -36,7 +36,7 @@ parts() {
     local part
     for part in "${@:-tests}"; do
         case $part in
-        tests) echo compiler python node mongod promtool curl openssl nginx nghttp2 chromium redis ;;
+        tests) echo compiler python node mongod promtool curl openssl nginx nghttp2 chromium redis twemproxy ;;
         demo) echo compiler python mongod ;;
         mongod | envoy) echo python "$part" ;;
         bench) echo compiler python haproxy nginx wrk h2load envoy redis twemproxy ;;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::Resolver;
 use super::uses::Uses;
 use crate::config::choices::{
-    HTTP_VERSIONS, MONGO_COMPRESSORS, MONGO_TOPOLOGIES, ProtocolName, REDIS_TOPOLOGIES,
+    HTTP_VERSIONS, MONGO_COMPRESSORS, MONGO_TOPOLOGIES, ProtocolName, REDIS_READS, REDIS_TOPOLOGIES,
 };
 use crate::config::defaults::{self, CONNECTIONS_MAX};
 use crate::config::field::Field;
@@ -15,7 +15,7 @@ use crate::config::file::{
 use crate::config::masking::quoted;
 use crate::config::model::{
     ClusterConfig, Endpoint, HttpClusterConfig, MongoClusterConfig, MongoCompressor, MongoTopology,
-    PoolConfig, RedisClusterConfig,
+    PoolConfig, RedisClusterConfig, RedisTopology,
 };
 use crate::config::problem::Place;
 use crate::config::values;
@@ -265,9 +265,27 @@ impl Resolver<'_> {
     }
 
     fn redis_cluster(&mut self, written: &RedisClusterFile) -> RedisClusterConfig {
-        let RedisClusterFile { topology } = written;
+        let RedisClusterFile {
+            topology,
+            read_from,
+            username,
+            password_file,
+            password_env,
+        } = written;
+        let credential = self.redis_credential(username, password_file, password_env);
+        let topology = self.choice(Some(topology), &REDIS_TOPOLOGIES, defaults::REDIS_TOPOLOGY);
+        if let Some(place) = read_from.place()
+            && topology != RedisTopology::Cluster
+        {
+            self.problem(
+                place,
+                "`read_from` belongs to topology cluster, whose replicas are known",
+            );
+        }
         RedisClusterConfig {
-            topology: self.choice(Some(topology), &REDIS_TOPOLOGIES, defaults::REDIS_TOPOLOGY),
+            topology,
+            read_from: self.choice(Some(read_from), &REDIS_READS, defaults::REDIS_READS),
+            credential,
         }
     }
 

@@ -5,7 +5,7 @@ use crate::config::choices::MONGO_MECHANISMS;
 use crate::config::defaults;
 use crate::config::field::Field;
 use crate::config::file::CredentialFile;
-use crate::config::model::{MongoCredential, PasswordSource};
+use crate::config::model::{MongoCredential, PasswordSource, RedisCredential};
 use crate::config::problem::Place;
 use crate::config::{secrets, values};
 use crate::secret::Secret;
@@ -56,6 +56,30 @@ impl Resolver<'_> {
             password_source,
             source,
             mechanism,
+        })
+    }
+
+    /// Who a Redis client is that has not said so.
+    pub(super) fn redis_credential(
+        &mut self,
+        username: &Field<String>,
+        password_file: &Field<String>,
+        password_env: &Field<String>,
+    ) -> Option<RedisCredential> {
+        let places = [
+            username.place(),
+            password_file.place(),
+            password_env.place(),
+        ];
+        let place = places.into_iter().flatten().next()?;
+        let username = username
+            .given()
+            .and_then(|(text, place)| self.read(text, place, values::username));
+        let (password, password_source) = self.password(password_file, password_env, place)?;
+        Some(RedisCredential {
+            username,
+            password,
+            password_source,
         })
     }
 

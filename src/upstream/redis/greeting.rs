@@ -68,6 +68,9 @@ pub async fn greet(
         None if says_hello => say(&[b"HELLO", version]),
         None => {}
     }
+    if profile.reads_replica {
+        say(&[b"READONLY"]);
+    }
     if profile.database > 0 {
         say(&[b"SELECT", profile.database.to_string().as_bytes()]);
     }

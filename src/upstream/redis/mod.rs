@@ -2,11 +2,13 @@
 //! ([`greeting`]); and which of them has which keys ([`slots`]).
 
 mod greeting;
+mod ketama;
 mod profile;
 mod shared;
 mod slots;
 
 pub use greeting::{Greeted, GreetingError, begin_transaction, encode, greet, set_name};
+pub use ketama::Ring;
 pub use profile::{Credential, Password, Profile, ProfileId, Version};
 pub use shared::{ProbeError, SharedRedis};
 pub use slots::SlotMap;

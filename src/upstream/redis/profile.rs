@@ -65,6 +65,8 @@ pub struct Profile {
     pub database: u32,
     /// Who the client is; `None` until it has said so.
     pub credential: Option<Credential>,
+    /// For a replica of a Redis Cluster, which is told READONLY: it answers for its master's slots then.
+    pub reads_replica: bool,
 }
 
 /// A profile that is known, by its number.

@@ -8,14 +8,19 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::greeting::{Greeted, GreetingError, ask, greet};
-use super::profile::{Profile, ProfileId, Profiles};
+use super::ketama::Ring;
+use super::profile::{Credential, Password, Profile, ProfileId, Profiles};
 use super::slots::{SlotMap, ranges};
-use crate::config::{ClusterConfig, RedisTopology};
+use crate::config::{ClusterConfig, RedisCredential, RedisReads, RedisTopology};
 use crate::upstream::discovery;
 use crate::upstream::pool::{
     OpenError, OpenErrorKind, Opened, Opener, Opening, PoolPolicy, SharedPool,
 };
 use crate::upstream::{ConnectError, Endpoint, dial};
+
+/// Servers are asked for their slots this often, even if nothing says that these have changed: a replica that comes is not announced.
+/// Envoy's `cluster_refresh_rate`.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Servers are not asked for their slots more often.
 const REFRESH_PAUSE: Duration = Duration::from_millis(100);
@@ -26,6 +31,9 @@ pub struct SharedRedis {
     pub pool: Arc<SharedPool>,
     opener: Arc<RedisOpener>,
     topology: RedisTopology,
+    read_from: RedisReads,
+    /// Which server has which keys, where that follows from their names.
+    ring: Option<Ring>,
     /// Which server has which slots; `None` until one has said so.
     slots: ArcSwapOption<SlotMap>,
     /// Those of the config, and those that others have named.
@@ -61,15 +69,18 @@ impl SharedRedis {
         let opener = Arc::new(RedisOpener {
             connect_timeout: config.connect_timeout,
             profiles: Arc::new(Profiles::new()),
+            service: config.redis.credential.as_ref().map(service),
         });
         let policy = PoolPolicy {
             config: config.pool.clone(),
             opener: Arc::clone(&opener) as Arc<dyn Opener>,
         };
         Self {
+            ring: (config.redis.topology == RedisTopology::Ketama).then(|| Ring::new(&endpoints)),
             pool: SharedPool::new(&config.name, policy, endpoints.clone()),
             opener,
             topology: config.redis.topology,
+            read_from: config.redis.read_from,
             slots: ArcSwapOption::empty(),
             endpoints: Mutex::new(endpoints),
             refresh: Mutex::default(),
@@ -88,6 +99,22 @@ impl SharedRedis {
     /// Its endpoints are servers of a Redis Cluster.
     pub fn is_cluster(&self) -> bool {
         self.topology == RedisTopology::Cluster
+    }
+
+    /// Which server has which keys, where that follows from their names.
+    pub fn ring(&self) -> Option<&Ring> {
+        self.ring.as_ref()
+    }
+
+    /// The profile of the connections to replicas of a Redis Cluster, for a client that has this one; `None` where all goes to masters.
+    pub fn on_replicas(&self, profile: &Profile) -> Option<ProfileId> {
+        if self.topology != RedisTopology::Cluster || self.read_from == RedisReads::Master {
+            return None;
+        }
+        self.opener.profiles.admit(&Profile {
+            reads_replica: true,
+            ..profile.clone()
+        })
     }
 
     /// Which server has which slots, if that is known.
@@ -124,6 +151,12 @@ impl SharedRedis {
                 false => Arc::clone(known),
             })
         });
+    }
+
+    /// True when it is time to ask the servers for their slots again.
+    pub fn is_stale(&self) -> bool {
+        let last = locked(&self.refresh).last;
+        self.is_cluster() && last.is_some_and(|last| last.elapsed() >= REFRESH_INTERVAL)
     }
 
     /// True for the one who is to ask the servers for their slots now; it has to call [`Self::refresh`].
@@ -189,6 +222,7 @@ impl SharedRedis {
         // The reply is read as version 2 has it.
         let profile = Profile {
             version: super::Version::Two,
+            reads_replica: false,
             ..Profile::clone(&profile)
         };
         let attempt = self.opener.connect(endpoint, &profile, false);
@@ -213,15 +247,15 @@ impl SharedRedis {
 
     /// Servers that have no slots any more are left; names that are new are looked up.
     async fn take_over(&self, map: SlotMap) {
-        for endpoint in map.masters() {
+        for endpoint in map.servers() {
             if endpoint.is_named() && endpoint.addresses().is_empty() {
                 discovery::look_up(self.pool.name(), endpoint).await;
             }
         }
-        let masters: Vec<_> = map.masters().iter().map(|master| master.id).collect();
+        let now: Vec<_> = map.servers().map(|server| server.id).collect();
         let before = self.slots.swap(Some(Arc::new(map)));
-        let gone = before.iter().flat_map(|before| before.masters());
-        for endpoint in gone.filter(|endpoint| !masters.contains(&endpoint.id)) {
+        let gone = before.iter().flat_map(|before| before.servers());
+        for endpoint in gone.filter(|endpoint| !now.contains(&endpoint.id)) {
             self.pool.retire(endpoint.id, true);
         }
     }
@@ -263,6 +297,15 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct RedisOpener {
     connect_timeout: Duration,
     profiles: Arc<Profiles>,
+    /// Who a client is that has not said so.
+    service: Option<Credential>,
+}
+
+fn service(config: &RedisCredential) -> Credential {
+    Credential {
+        username: config.username.as_ref().map(|name| name.as_bytes().into()),
+        password: Password::new(config.password.reveal().as_bytes()),
+    }
 }
 
 enum AttemptError {
@@ -279,6 +322,10 @@ impl RedisOpener {
         says_hello: bool,
     ) -> Result<(Opened, Greeted), AttemptError> {
         let begun = Instant::now();
+        let profile = &Profile {
+            credential: profile.credential.clone().or(self.service.clone()),
+            ..profile.clone()
+        };
         let attempt = async {
             let dialled = dial(endpoint, None).await;
             let mut stream = dialled.map_err(AttemptError::Connect)?;

@@ -9,10 +9,12 @@ use crate::upstream::Endpoint;
 /// No server has the slot.
 const NOBODY: u16 = u16::MAX;
 
-/// The masters of a Redis Cluster, and their slots.
+/// The masters of a Redis Cluster, their replicas, and their slots.
 #[derive(Clone)]
 pub struct SlotMap {
     masters: Vec<Arc<Endpoint>>,
+    /// For each master.
+    replicas: Vec<Vec<Arc<Endpoint>>>,
     /// For each slot the place of its master.
     slots: Box<[u16]>,
 }
@@ -22,9 +24,8 @@ pub struct SlotMap {
 pub(super) struct Range {
     first: usize,
     last: usize,
-    /// Empty where the server that was asked is meant.
-    host: String,
-    port: u16,
+    /// The master first, then its replicas. The host is empty where the server that was asked is meant.
+    servers: Vec<(String, u16)>,
 }
 
 impl SlotMap {
@@ -35,10 +36,20 @@ impl SlotMap {
     ) -> Self {
         let mut map = Self {
             masters: Vec::new(),
+            replicas: Vec::new(),
             slots: vec![NOBODY; SLOTS].into(),
         };
         for range in ranges {
-            let place = map.place(&endpoint(&range.host, range.port));
+            let mut servers = range.servers.iter();
+            let mut next = || servers.next().map(|(host, port)| endpoint(host, *port));
+            let Some(master) = next() else {
+                continue;
+            };
+            let place = map.place(&master);
+            let replicas: Vec<_> = std::iter::from_fn(next).collect();
+            if let Some(known) = map.replicas.get_mut(usize::from(place)) {
+                *known = replicas;
+            }
             let slots = map.slots.get_mut(range.first..=range.last);
             slots.unwrap_or_default().fill(place);
         }
@@ -50,6 +61,7 @@ impl SlotMap {
     pub(crate) fn of_one(endpoint: &Arc<Endpoint>) -> Self {
         Self {
             masters: vec![Arc::clone(endpoint)],
+            replicas: vec![Vec::new()],
             slots: vec![0; SLOTS].into(),
         }
     }
@@ -58,6 +70,18 @@ impl SlotMap {
     pub fn master(&self, slot: u16) -> Option<&Arc<Endpoint>> {
         let place = self.slots.get(usize::from(slot))?;
         self.masters.get(usize::from(*place))
+    }
+
+    /// A replica of a slot's master: another one for each number. `None` when it has none.
+    pub fn replica(&self, slot: u16, number: usize) -> Option<&Arc<Endpoint>> {
+        let place = self.slots.get(usize::from(slot))?;
+        let replicas = self.replicas.get(usize::from(*place))?;
+        replicas.get(number.checked_rem(replicas.len())?)
+    }
+
+    /// All servers.
+    pub fn servers(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.masters.iter().chain(self.replicas.iter().flatten())
     }
 
     /// All masters.
@@ -82,6 +106,7 @@ impl SlotMap {
             .position(|known| known.id == endpoint.id);
         let place = known.unwrap_or_else(|| {
             self.masters.push(Arc::clone(endpoint));
+            self.replicas.push(Vec::new());
             self.masters.len() - 1
         });
         u16::try_from(place).unwrap_or(NOBODY)
@@ -95,21 +120,23 @@ pub(super) fn ranges(reply: &[u8]) -> Option<Vec<Range>> {
     let count = cursor.array()?;
     let mut ranges = Vec::new();
     for _ in 0..count {
-        let parts = cursor.array()?.checked_sub(3)?;
+        let count = cursor.array()?.checked_sub(2)?;
         let (first, last) = (cursor.integer()?, cursor.integer()?);
-        let more = cursor.array()?.checked_sub(2)?;
-        let (host, port) = (cursor.text()?, cursor.integer()?);
-        cursor.skip(more)?;
-        cursor.skip(parts)?;
+        let mut servers = Vec::new();
+        for _ in 0..count {
+            let more = cursor.array()?.checked_sub(2)?;
+            let (host, port) = (cursor.text()?, cursor.integer()?);
+            servers.push((host.to_owned(), u16::try_from(port).ok()?));
+            cursor.skip(more)?;
+        }
         let (first, last) = (usize::try_from(first).ok()?, usize::try_from(last).ok()?);
-        if first > last || last >= SLOTS {
+        if first > last || last >= SLOTS || servers.is_empty() {
             return None;
         }
         ranges.push(Range {
             first,
             last,
-            host: host.to_owned(),
-            port: u16::try_from(port).ok()?,
+            servers,
         });
     }
     Some(ranges)
@@ -191,14 +218,20 @@ mod tests {
             made.push((host.to_owned(), port));
             Arc::new(Endpoint::new("127.0.0.1".to_owned(), port, None))
         });
+        let host = "127.0.0.1".to_owned();
         assert_eq!(
             made,
-            [("127.0.0.1".to_owned(), 7001), (String::new(), 7002)]
+            [(host.clone(), 7001), (host, 7003), (String::new(), 7002)]
         );
         let port = |map: &SlotMap, slot| map.master(slot).map(|master| master.port);
         assert_eq!(port(&map, 0), Some(7001));
         assert_eq!(port(&map, 8191), Some(7001));
         assert_eq!(port(&map, 16383), Some(7002));
+        let replica = |slot, number| map.replica(slot, number).map(|replica| replica.port);
+        assert_eq!(
+            (replica(5, 0), replica(5, 7), replica(9000, 0)),
+            (Some(7003), Some(7003), None)
+        );
         let moved = map.moved(0, &map.masters()[1]);
         assert_eq!((port(&moved, 0), port(&moved, 1)), (Some(7002), Some(7001)));
     }

@@ -13,6 +13,8 @@ use crate::upstream::redis::{Credential, Password, Profile, ProfileId, SharedRed
 pub(super) struct Identity {
     pub(super) profile: Profile,
     pub(super) id: ProfileId,
+    /// The same on replicas, where commands that only read go to them.
+    pub(super) replica_id: Option<ProfileId>,
     /// What CLIENT SETNAME said.
     name: Vec<u8>,
 }
@@ -33,6 +35,16 @@ impl Asked {
 }
 
 impl Identity {
+    /// A client that has said nothing.
+    pub(super) fn of_stranger(shared: Option<&SharedRedis>) -> Self {
+        let identity = Self::default();
+        let replica_id = shared.and_then(|shared| shared.on_replicas(&identity.profile));
+        Self {
+            replica_id,
+            ..identity
+        }
+    }
+
     /// What CLIENT SETNAME said.
     pub(super) fn name(&self) -> &[u8] {
         &self.name
@@ -60,6 +72,7 @@ impl Session<'_> {
             Answer::SetName => self.set_name(asked.argument(2)),
             Answer::GetName => self.get_name(),
             Answer::Refuse(command) => Reply::Refused(Refusal::NotShared { command }),
+            Answer::Crossed => Reply::Refused(Refusal::Crossed),
         };
         let refused = matches!(reply, Reply::Refused(_));
         if !refused && let Some(application) = application {
@@ -192,7 +205,7 @@ impl Session<'_> {
     /// `RESET`: a connection as it was when it was opened.
     fn reset(&mut self) -> Reply {
         self.rides.leave();
-        self.identity = Identity::default();
+        self.identity = Identity::of_stranger(self.shared());
         self.application = None;
         Reply::Text(b"+RESET\r\n")
     }
@@ -261,6 +274,9 @@ impl Session<'_> {
         if id != self.identity.id {
             self.rides.leave();
         }
+        self.identity.replica_id = self
+            .shared()
+            .and_then(|shared| shared.on_replicas(&profile));
         self.identity.profile = profile;
         self.identity.id = id;
     }

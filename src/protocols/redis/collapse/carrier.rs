@@ -128,6 +128,7 @@ impl Carrier {
             }
         }
         while self.review.poll_tick(cx).is_ready() {
+            self.trunks.review(self.trunk.profile);
             let tenure = self.tenure.as_ref();
             if let Some(reason) = tenure.and_then(|tenure| tenure.ended(Instant::now())) {
                 self.trunk.close();

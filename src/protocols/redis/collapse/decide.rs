@@ -40,6 +40,8 @@ pub(super) enum Answer {
     SetName,
     GetName,
     SetInfo,
+    /// A command whose keys are on several servers.
+    Crossed,
     /// WAIT and WAITAOF, by their names.
     Refuse(&'static str),
 }

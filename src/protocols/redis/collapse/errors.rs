@@ -48,6 +48,13 @@ pub(super) enum Refusal {
         /// The command.
         command: &'static str,
     },
+    /// Its keys are on several servers, and it can't be cut.
+    Crossed,
+    /// A transaction, where keys are dealt out by their hash.
+    Spread {
+        /// The command.
+        command: &'static str,
+    },
     /// What the client sent is no request.
     Protocol {
         /// Why.
@@ -80,6 +87,11 @@ impl Refusal {
             ),
             Self::NotShared { command } => format!(
                 "-ERR narrows: {command} asks what its own connection has written, and clients share connections here"
+            ),
+            // As Redis says it: drivers know it.
+            Self::Crossed => "-CROSSSLOT Keys in request don't hash to the same slot".to_owned(),
+            Self::Spread { command } => format!(
+                "-ERR narrows: {command} is for keys of one server, and here they are dealt out by their hash"
             ),
             // As Redis says it, so that whoever reads it finds it explained.
             Self::Protocol { why } => format!("-ERR Protocol error: {why}"),

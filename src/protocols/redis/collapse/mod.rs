@@ -1,8 +1,8 @@
 //! Collapse mode: many clients over few upstream connections.
 //!
 //! accept → decode → decide: a [`Session`] reads requests and says of each what it needs ([`decide`]). Most need nothing but a server: they
-//! go over a connection that all clients of the worker share, one behind the other ([`trunk`]), and what clients sent at the same time goes
-//! out in one write. What is about the client's own connection is answered here ([`answer`]). What changes the connection that it comes
+//! go over a connection that all clients of the worker share, one behind the other ([`forward`], [`trunk`]), and what clients sent at the same
+//! time goes out in one write. What is about the client's own connection is answered here ([`answer`]). What changes the connection that it comes
 //! on, or holds it up, gets one of its own until nothing of that is left ([`own`]).
 //!
 //! A client's replies come in the order of its requests: whatever can't go over the shared connection waits until all before it has been
@@ -15,14 +15,17 @@ mod carrier;
 mod client;
 mod decide;
 mod errors;
+mod forward;
 mod own;
 mod redirect;
+mod rides;
 mod route;
 mod session;
 mod split;
 mod trunk;
 mod trunks;
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -39,6 +42,7 @@ pub struct CollapseListener {
     pub(super) redis: Rc<RedisListener>,
     trunks: Rc<Trunks>,
     buffers: Rc<Buffers>,
+    sessions: Cell<usize>,
 }
 
 impl CollapseListener {
@@ -54,7 +58,15 @@ impl CollapseListener {
             redis,
             trunks: Rc::new(Trunks::new(&cluster, pool, target.stats.clone())),
             buffers,
+            sessions: Cell::new(0),
         }
+    }
+
+    /// The number of a session that begins.
+    fn next_session(&self) -> usize {
+        let number = self.sessions.get();
+        self.sessions.set(number.wrapping_add(1));
+        number
     }
 
     /// Its series.

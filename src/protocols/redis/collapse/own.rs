@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use narrows_parsers::redis::command::Class;
-use narrows_parsers::redis::slot;
 
 use super::decide::Stay;
 use super::errors::Refusal;
@@ -94,11 +93,11 @@ impl Session<'_> {
 
     /// The server that has a key, or any, where the key decides.
     fn endpoint_of(&self, key: Option<&[u8]>) -> Option<Arc<Endpoint>> {
-        let redis = self.listener.trunks.redis()?;
-        let map = redis.slots();
-        let map = map.as_ref()?;
-        let master = key.and_then(|key| map.master(slot(key)));
-        master.or_else(|| map.masters().first()).map(Arc::clone)
+        let trunks = &*self.listener.trunks;
+        let map = trunks.slots();
+        let routes = self.routes(trunks, map.as_ref().and_then(|map| map.as_ref()));
+        let group = key.map(|key| routes.group(key));
+        routes.server(group).map(Arc::clone)
     }
 
     async fn prepare(&self, lease: &mut Lease, stay: Stay) -> Result<(), GreetingError> {

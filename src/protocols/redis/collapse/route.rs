@@ -3,21 +3,23 @@
 use std::sync::Arc;
 
 use narrows_parsers::Step;
-use narrows_parsers::redis::command::{Class, Command, Split, find};
+use narrows_parsers::redis::command::{Access, Class, Command, Split, find};
 use narrows_parsers::redis::{Request, RequestDecoder, arguments, slot};
 
 use crate::upstream::Endpoint;
-use crate::upstream::redis::SlotMap;
+use crate::upstream::redis::{Ring, SlotMap};
 
 /// Where requests go, as far as that is known now.
 #[derive(Clone, Copy)]
 pub(super) enum Routes<'a> {
     /// All to the same server.
     One,
-    /// Each to the server that has its keys.
-    Slots(&'a SlotMap),
+    /// Each to the server that has the slots of its keys; with a number, those that only read to a replica, another one for each number.
+    Slots(&'a SlotMap, Option<usize>),
     /// The same, but no server has said yet which those are.
     Unknown,
+    /// Each to the server that has its keys by their hash.
+    Ring(&'a Ring),
 }
 
 /// Where a request goes.
@@ -27,58 +29,91 @@ pub(super) enum Way<'a> {
     First,
     /// To this one.
     To(&'a Arc<Endpoint>),
-    /// To several: its keys are in more than one slot, and it may be cut like that.
-    Several(Split, &'a SlotMap),
+    /// To this replica.
+    Replica(&'a Arc<Endpoint>),
+    /// To several, in parts: its keys are not together, and it may be cut like that.
+    Several(Split),
+    /// To nobody: its keys are not together.
+    Crossed,
     /// It is not known yet.
     Unknown,
 }
 
 impl<'a> Routes<'a> {
-    /// Where `request` goes, whose bytes are `whole`. Without a key, to any server; with keys in several slots, to that of the first, which
-    /// refuses it, unless it may be split.
+    /// Where `request` goes, whose bytes are `whole`. Without a key, to any server.
     pub(super) fn way(
         self,
         command: Option<&Command>,
         request: &Request<'_>,
         whole: &[u8],
     ) -> Way<'a> {
-        let map = match self {
+        match self {
             Self::One => return Way::First,
             Self::Unknown => return Way::Unknown,
-            Self::Slots(map) => map,
-        };
-        let mut slots = Slots::default();
+            Self::Slots(..) | Self::Ring(_) => {}
+        }
+        let mut groups = Groups::default();
         if let Some(command) = command {
-            for_each_key(command, request, whole, |key| slots.add(slot(key)));
+            for_each_key(command, request, whole, |key| groups.add(self.group(key)));
         }
-        // What a person typed on a line is not worth it.
-        let split = command.and_then(|command| command.split);
-        // A key without its value: nothing of it must be done.
-        let is_odd = split == Some(Split::Ok) && request.count.is_multiple_of(2);
-        if let Some(split) = split
-            && slots.are_several
-            && !is_odd
-            && arguments(whole).next().is_some()
+        if groups.are_several {
+            // What a person typed on a line is not worth it. A key without its value: nothing of it must be done.
+            let split = command.and_then(|command| command.split).filter(|split| {
+                let is_odd = *split == Split::Ok && request.count.is_multiple_of(2);
+                !is_odd && arguments(whole).next().is_some()
+            });
+            match (split, self) {
+                (Some(split), _) => return Way::Several(split),
+                (None, Self::Ring(_)) => return Way::Crossed,
+                // The server of the first refuses it.
+                (None, _) => {}
+            }
+        }
+        let reads = command.is_some_and(|command| command.access == Access::Read);
+        if let Self::Slots(map, Some(number)) = self
+            && reads
+            && let Some(slot) = groups.first
+            && let Some(replica) = map.replica(u16::try_from(slot).unwrap_or_default(), number)
         {
-            return Way::Several(split, map);
+            return Way::Replica(replica);
         }
-        let master = slots.first.and_then(|slot| map.master(slot));
-        let any = || map.masters().first();
-        master.or_else(any).map_or(Way::First, Way::To)
+        self.server(groups.first).map_or(Way::First, Way::To)
+    }
+
+    /// Keys of the same group are on the same server, and stay together.
+    pub(super) fn group(self, key: &[u8]) -> usize {
+        match self {
+            Self::Slots(..) => usize::from(slot(key)),
+            Self::Ring(ring) => ring.place(key),
+            Self::One | Self::Unknown => 0,
+        }
+    }
+
+    /// The server of a group, or any.
+    pub(super) fn server(self, group: Option<usize>) -> Option<&'a Arc<Endpoint>> {
+        match self {
+            Self::Slots(map, _) => {
+                let slot = group.and_then(|group| u16::try_from(group).ok());
+                let master = slot.and_then(|slot| map.master(slot));
+                master.or_else(|| map.masters().first())
+            }
+            Self::Ring(ring) => ring.server(group.unwrap_or(0)),
+            Self::One | Self::Unknown => None,
+        }
     }
 }
 
-/// The slots of the keys of a request.
+/// The groups of the keys of a request.
 #[derive(Default)]
-struct Slots {
-    first: Option<u16>,
+struct Groups {
+    first: Option<usize>,
     are_several: bool,
 }
 
-impl Slots {
-    fn add(&mut self, slot: u16) {
-        let first = *self.first.get_or_insert(slot);
-        self.are_several |= first != slot;
+impl Groups {
+    fn add(&mut self, group: usize) {
+        let first = *self.first.get_or_insert(group);
+        self.are_several |= first != group;
     }
 }
 

@@ -3,7 +3,6 @@
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -14,11 +13,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::CollapseListener;
 use super::answer::Identity;
 use super::client::{Client, Finishing, Request};
-use super::decide::{Answer, Plan, Stay};
+use super::decide::{Answer, Stay};
 use super::errors::Refusal;
-use super::route::{Routes, Way};
-use super::split::{Merge, parts};
-use super::trunk::{Ride, exchange};
+use super::rides::Rides;
+use super::trunk::exchange;
 use crate::exchange::{CloseReason, Exchange, Outcome, RedisPart, Timing};
 use crate::listener::sessions::{Alarm, SessionHandle, Ticks, Verdict};
 use crate::protocols::redis::RedisListener;
@@ -27,7 +25,6 @@ use crate::protocols::redis::report::{About, Application};
 use crate::protocols::relay::{Ended, Scratch};
 use crate::stats::Redis;
 use crate::stream::Stream;
-use crate::upstream::Endpoint;
 
 /// A client that holds up others, because it does not take its replies, has so long to go on.
 const STALLED: Duration = Duration::from_secs(5);
@@ -39,7 +36,7 @@ const MAX_AHEAD: usize = 1024;
 const MAX_REPLIES: usize = 64 * 1024;
 
 /// Bytes of a request that is not whole: a larger one streams over a connection of the client's own, so that nobody waits behind it.
-const MAX_HELD: usize = 64 * 1024;
+pub(super) const MAX_HELD: usize = 64 * 1024;
 
 /// One client connection.
 pub struct Session<'a> {
@@ -48,17 +45,19 @@ pub struct Session<'a> {
     pub(super) handle: &'a SessionHandle,
     pub(super) scratch: Scratch,
     pub(super) client: Rc<Client>,
-    requests: RequestDecoder,
-    recent: RecentCommands,
+    pub(super) requests: RequestDecoder,
+    pub(super) recent: RecentCommands,
     /// What has been read and not dealt with, from the first byte of a request on.
     pub(super) held: Vec<u8>,
     /// How many of them have been shown to the decoder.
     pub(super) seen: usize,
     /// When the first of them came.
-    began: Instant,
+    pub(super) began: Instant,
     /// What the request that is held first needs, when all before it have been answered.
-    need: Option<Need>,
+    pub(super) need: Option<Need>,
     pub(super) identity: Identity,
+    /// Another one for each session of this worker.
+    pub(super) number: usize,
     pub(super) rides: Rides,
     pub(super) application: Option<Application>,
     /// MULTI has been said to the client, and to no server yet: which one depends on the keys that follow.
@@ -72,7 +71,7 @@ pub struct Session<'a> {
 }
 
 /// What a session can't do without waiting.
-enum Need {
+pub(super) enum Need {
     /// Nothing more: a trunk is closing, and what goes over another one must not overtake what is on it.
     Rest,
     /// One of its own.
@@ -120,7 +119,6 @@ impl<'a> Session<'a> {
     ) -> Self {
         let client = Client::new(Rc::clone(&listener.redis), Rc::clone(&listener.buffers));
         Self {
-            listener,
             stream,
             handle,
             scratch,
@@ -131,9 +129,11 @@ impl<'a> Session<'a> {
             seen: 0,
             began: Instant::now(),
             need: None,
-            identity: Identity::default(),
+            identity: Identity::of_stranger(listener.trunks.redis()),
+            number: listener.next_session(),
             rides: Rides::default(),
             application: None,
+            listener,
             is_deferred: false,
             is_timed: false,
             end_of_stream: false,
@@ -353,107 +353,6 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// decode → decide → forward: every request in `data` that needs nothing but a server. Returns where the first that needs more, or is
-    /// not whole, begins.
-    fn process(&mut self, data: &[u8]) -> usize {
-        let (mut begin, mut seen) = (0, self.seen);
-        let listener = &*self.listener.redis;
-        let trunks = Rc::clone(&self.listener.trunks);
-        let redis = trunks.redis().filter(|redis| redis.is_cluster());
-        let map = redis.map(|redis| redis.slots());
-        let routes = match &map {
-            None => Routes::One,
-            Some(map) => map
-                .as_ref()
-                .map_or(Routes::Unknown, |map| Routes::Slots(map)),
-        };
-        while self.need.is_none()
-            && let Some(unseen) = data.get(seen..).filter(|unseen| !unseen.is_empty())
-        {
-            match self.requests.advance(unseen) {
-                Step::NeedMore => {
-                    seen = data.len();
-                    if self.requests.is_between_messages() {
-                        begin = seen;
-                    } else if seen - begin > MAX_HELD {
-                        self.requests = RequestDecoder::new();
-                        self.need = Some(Need::Own(Stay::Short));
-                    }
-                }
-                Step::Malformed(reason) => {
-                    listener.decoding_error(reason.label());
-                    let why = reason.to_string();
-                    self.need = Some(Need::Refuse(Refusal::Protocol { why }));
-                }
-                Step::Message { consumed, message } => {
-                    let series = self.recent.find(&listener.commands, &message);
-                    let plan = match self.is_deferred {
-                        true => Plan::Own(Stay::Short),
-                        false => Plan::of(&series, &message),
-                    };
-                    let end = seen + consumed;
-                    let bytes = data.get(begin..end).unwrap_or_default();
-                    let way = match plan {
-                        Plan::Share => routes.way(series.command, &message, bytes),
-                        _ => Way::Unknown,
-                    };
-                    let board = |endpoint| {
-                        let id = self.identity.id;
-                        Ride::on(&trunks.trunk(endpoint, id, &self.scratch))
-                    };
-                    if let Way::Several(split, map) = way
-                        && !self.client.has_to_wait()
-                        && self.rides.are_open(&self.client)
-                        && let Some(mut parts) = parts(bytes, split, map)
-                    {
-                        let request = Request {
-                            pattern: listener.request_seen(&series, &message),
-                            series,
-                            start: self.began,
-                            bytes: message.bytes,
-                        };
-                        let merge = Merge::new(&self.client, request, split, &mut parts);
-                        for (number, part) in parts.iter().enumerate() {
-                            let endpoint = part.endpoint.as_ref();
-                            if let Some(ride) = self.rides.find(endpoint, &self.client, board) {
-                                ride.trunk().send_part(&merge, number, &part.bytes);
-                            }
-                        }
-                        (begin, seen) = (end, end);
-                        continue;
-                    }
-                    let ride = match way {
-                        _ if self.client.has_to_wait() => None,
-                        Way::First => self.rides.find(None, &self.client, board),
-                        Way::To(endpoint) => self.rides.find(Some(endpoint), &self.client, board),
-                        Way::Several(..) | Way::Unknown => None,
-                    };
-                    let Some(ride) = ride else {
-                        self.need = Some(match (plan, way) {
-                            (Plan::Share, Way::Unknown) => Need::Slots,
-                            _ => Need::of(plan),
-                        });
-                        break;
-                    };
-                    let request = Request {
-                        pattern: listener.request_seen(&series, &message),
-                        series,
-                        start: self.began,
-                        bytes: message.bytes,
-                    };
-                    ride.trunk().send(&self.client, request, bytes);
-                    (begin, seen) = (end, end);
-                }
-            }
-        }
-        // What has to be waited for is looked at again then, from its first byte.
-        self.seen = match self.need {
-            Some(_) => 0,
-            None => seen - begin,
-        };
-        begin
-    }
-
     /// Waits until it is known which server has which slots. If none says so, the first request that is held is told why.
     async fn know_slots(&mut self) -> Result<(), End> {
         let known = self.listener.trunks.know_slots(self.identity.id).await;
@@ -543,70 +442,6 @@ impl<'a> Session<'a> {
 impl Drop for Session<'_> {
     fn drop(&mut self) {
         self.client.leave();
-    }
-}
-
-impl Need {
-    fn of(plan: Plan) -> Self {
-        match plan {
-            Plan::Share => Self::Rest,
-            Plan::Own(stay) => Self::Own(stay),
-            Plan::Answer(answer) => Self::Answer(answer),
-            Plan::Close => Self::Refuse(Refusal::Protocol {
-                why: "this is no HTTP server".to_owned(),
-            }),
-        }
-    }
-}
-
-/// The trunks that a client has sent over.
-#[derive(Default)]
-pub(super) struct Rides(Vec<Ride>);
-
-impl Rides {
-    /// The trunk that leads there. `None` when the one that did is closing and has replies for the client: what goes over another one must
-    /// not overtake them.
-    fn find<'a>(
-        &mut self,
-        endpoint: Option<&'a Arc<Endpoint>>,
-        client: &Client,
-        board: impl FnOnce(Option<&'a Arc<Endpoint>>) -> Ride,
-    ) -> Option<&Ride> {
-        let rides = &mut self.0;
-        let known = rides
-            .iter()
-            .position(|ride| ride.trunk().leads_to(endpoint));
-        let place = match known {
-            Some(place) if rides.get(place)?.trunk().is_open() => place,
-            Some(_) if client.waiting() > 0 => return None,
-            known => {
-                if let Some(place) = known {
-                    rides.swap_remove(place);
-                }
-                rides.push(board(endpoint));
-                rides.len() - 1
-            }
-        };
-        rides.get(place)
-    }
-
-    /// True when what is sent over any of them overtakes nothing: none of them is closing with replies for the client. Others are left.
-    fn are_open(&mut self, client: &Client) -> bool {
-        let is_open = |ride: &Ride| ride.trunk().is_open();
-        if client.waiting() == 0 {
-            self.0.retain(is_open);
-        }
-        self.0.iter().all(is_open)
-    }
-
-    /// True when too much waits to be written on one of them. The caller is woken when that has changed.
-    fn are_full(&self, cx: &Context<'_>) -> bool {
-        self.0.iter().any(|ride| ride.trunk().is_full(cx))
-    }
-
-    /// It sends over others from now on.
-    pub(super) fn leave(&mut self) {
-        self.0.clear();
     }
 }
 

@@ -1,5 +1,5 @@
-//! Redis Cluster: a command of several keys whose slots are not on one server, or not one slot. It is cut into one for each slot, and the
-//! replies are made one. As in every client of a cluster that does so, it is not atomic then.
+//! A command of several keys that are not together: in several slots of a Redis Cluster, or on several servers by their hash. It is cut into
+//! one for each slot or server, and the replies are made one. As with every client or proxy that does so, it is not atomic then.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use narrows_parsers::Step;
 use narrows_parsers::redis::command::Split;
-use narrows_parsers::redis::{Kind, ReplyDecoder, arguments, slot};
+use narrows_parsers::redis::{Kind, ReplyDecoder, arguments};
 
 use super::client::{Client, Request};
+use super::route::Routes;
 use super::trunk::{Answered, exchange};
 use crate::exchange::{AtUpstream, Exchange, Outcome, Timing};
 use crate::upstream::Endpoint;
-use crate::upstream::redis::{SlotMap, encode};
+use crate::upstream::redis::encode;
 
 /// A part of a request.
 pub(super) struct Part {
@@ -24,37 +25,42 @@ pub(super) struct Part {
     keys: Vec<usize>,
 }
 
-/// The parts of `whole`, which has keys in several slots; each of them with one value behind it where `split` says so. `None` where it can't
-/// be cut: what was typed on a line.
-pub(super) fn parts(whole: &[u8], split: Split, map: &SlotMap) -> Option<Vec<Part>> {
+/// The parts of `whole`, whose keys are not together; each of them with one value behind it where `split` says so.
+pub(super) fn parts(whole: &[u8], split: Split, routes: Routes<'_>) -> Vec<Part> {
     let step = match split {
         Split::Ok => 2,
         Split::Values | Split::Sum => 1,
     };
     let all: Vec<&[u8]> = arguments(whole).collect();
-    let (name, rest) = all.split_first()?;
+    let Some((name, rest)) = all.split_first() else {
+        return Vec::new();
+    };
     let mut parts: Vec<Part> = Vec::new();
     let mut arguments: Vec<Vec<&[u8]>> = Vec::new();
-    let mut by_slot = HashMap::new();
+    let mut by_group = HashMap::new();
     for (number, key_and_value) in rest.chunks(step).enumerate() {
-        let slot = slot(key_and_value.first()?);
-        let place = *by_slot.entry(slot).or_insert_with(|| {
-            let master = map.master(slot).or_else(|| map.masters().first());
+        let Some(key) = key_and_value.first() else {
+            continue;
+        };
+        let group = routes.group(key);
+        let place = *by_group.entry(group).or_insert_with(|| {
             parts.push(Part {
-                endpoint: master.map(Arc::clone),
+                endpoint: routes.server(Some(group)).map(Arc::clone),
                 bytes: Vec::new(),
                 keys: Vec::new(),
             });
             arguments.push(vec![name]);
             parts.len() - 1
         });
-        parts.get_mut(place)?.keys.push(number);
-        arguments.get_mut(place)?.extend(key_and_value);
+        if let (Some(part), Some(arguments)) = (parts.get_mut(place), arguments.get_mut(place)) {
+            part.keys.push(number);
+            arguments.extend(key_and_value);
+        }
     }
     for (part, arguments) in parts.iter_mut().zip(&arguments) {
         encode(arguments, &mut part.bytes);
     }
-    Some(parts)
+    parts
 }
 
 /// The replies to the parts of a request, until all have come.
@@ -290,10 +296,12 @@ mod tests {
 
     #[test]
     fn a_request_is_cut_by_slot() {
+        use crate::upstream::redis::SlotMap;
+
         let endpoint = Arc::new(Endpoint::new("127.0.0.1".to_owned(), 1, None));
         let map = SlotMap::of_one(&endpoint);
         let whole = b"*5\r\n$4\r\nMSET\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\nb\r\n$1\r\n2\r\n";
-        let parts = parts(whole, Split::Ok, &map).unwrap();
+        let parts = parts(whole, Split::Ok, Routes::Slots(&map, None));
         let bytes: Vec<_> = parts.iter().map(|part| part.bytes.clone()).collect();
         assert_eq!(
             bytes,

@@ -5,13 +5,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::Guard;
+
 use super::carrier::carry;
 use super::errors::Refusal;
 use super::trunk::Trunk;
 use crate::protocols::relay::Scratch;
 use crate::stats::{Cluster as ClusterStat, Scope};
 use crate::upstream::pool::{CheckoutError, ClusterPool, Lease};
-use crate::upstream::redis::{ProfileId, SharedRedis};
+use crate::upstream::redis::{ProfileId, SharedRedis, SlotMap};
 use crate::upstream::{Cluster, Endpoint};
 
 /// What trunks are made of.
@@ -75,6 +77,13 @@ impl Trunks {
     pub(super) fn failed(self: &Rc<Self>, trunk: &Trunk) {
         if self.redis().is_some_and(SharedRedis::is_cluster) {
             self.refresh(trunk.profile);
+        }
+    }
+
+    /// Has the servers of a Redis Cluster asked for their slots now and then.
+    pub(super) fn review(self: &Rc<Self>, profile: ProfileId) {
+        if self.redis().is_some_and(SharedRedis::is_stale) {
+            self.refresh(profile);
         }
     }
 
@@ -167,6 +176,12 @@ impl Trunks {
     /// What its clients share over all workers.
     pub(super) fn redis(&self) -> Option<&SharedRedis> {
         self.cluster.redis.as_ref()
+    }
+
+    /// Which server of a Redis Cluster has which slots; `None` where there is none.
+    pub(super) fn slots(&self) -> Option<Guard<Option<Arc<SlotMap>>>> {
+        let redis = self.redis().filter(|redis| redis.is_cluster());
+        redis.map(|redis| redis.slots())
     }
 
     pub(super) fn stats(&self) -> &Scope<ClusterStat> {

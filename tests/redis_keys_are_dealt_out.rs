@@ -1,0 +1,183 @@
+//! Several servers, each with a share of the keys, as twemproxy deals them out: what the one has written the other finds.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod support;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+
+use support::proxy::Proxy;
+use support::redis::Redis;
+use support::resp::{RedisClient, Value, encode};
+use support::{eventually, free_port, tool};
+use tempfile::TempDir;
+
+const KEYS: usize = 2000;
+
+fn key(number: usize) -> String {
+    format!("{{user}}:{number}")
+}
+
+fn start(servers: &[Redis]) -> (Proxy, SocketAddr) {
+    let endpoints: Vec<_> = servers
+        .iter()
+        .map(|server| server.address().to_string())
+        .collect();
+    let proxy = Proxy::start(&format!(
+        "listeners:\n  - name: redis\n    listen: 127.0.0.1:0\n    protocol: redis\n    cluster: redis\n    \
+         redis: {{ mode: collapse }}\nclusters:\n  - name: redis\n    endpoints: [{}]\n    redis: {{ topology: ketama }}\n",
+        endpoints.join(", ")
+    ));
+    let address = proxy.address("redis");
+    (proxy, address)
+}
+
+/// A running twemproxy, ended with the test.
+struct Twemproxy {
+    child: Child,
+    address: SocketAddr,
+    _directory: TempDir,
+}
+
+impl Twemproxy {
+    fn start(servers: &[Redis]) -> Self {
+        let directory = TempDir::new().unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let path = directory.path().join("config");
+        let mut config = std::fs::File::create(&path).unwrap();
+        writeln!(config, "all:\n  listen: {address}\n  hash: fnv1a_64\n  distribution: ketama\n  redis: true\n  servers:").unwrap();
+        for server in servers {
+            writeln!(config, "   - {}:1", server.address()).unwrap();
+        }
+        let child = Command::new(tool("nutcracker"))
+            .arg("-c")
+            .arg(&path)
+            .args(["-s", &free_port().to_string(), "-a", "127.0.0.1"])
+            .arg("-o")
+            .arg(directory.path().join("log"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        eventually("twemproxy listens", || {
+            std::net::TcpStream::connect(address).ok()
+        });
+        Self {
+            child,
+            address,
+            _directory: directory,
+        }
+    }
+}
+
+impl Drop for Twemproxy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn twemproxy_finds_what_was_written_here_and_the_other_way_round() {
+    let servers = [
+        Redis::start(),
+        Redis::start(),
+        Redis::start(),
+        Redis::start(),
+    ];
+    let twemproxy = Twemproxy::start(&servers);
+    let (_proxy, address) = start(&servers);
+    for (writes, reads) in [(address, twemproxy.address), (twemproxy.address, address)] {
+        let (mut writer, mut reader) = (RedisClient::connect(writes), RedisClient::connect(reads));
+        for number in 0..KEYS {
+            let value = format!("{writes} {number}");
+            assert_eq!(writer.command(&["SET", &key(number), &value]), Value::ok());
+            assert_eq!(reader.command(&["GET", &key(number)]), Value::bulk(&value));
+        }
+    }
+    for server in &servers {
+        let share = server.command(&["DBSIZE"]).integer();
+        assert!(share > KEYS as i64 / 16, "{share}");
+    }
+}
+
+#[test]
+fn commands_of_several_keys_are_cut_or_refused() {
+    let servers = [Redis::start(), Redis::start(), Redis::start()];
+    let (proxy, address) = start(&servers);
+    let mut client = RedisClient::connect(address);
+    let keys: Vec<_> = (0..100).map(key).collect();
+    let with = |name: &str| {
+        let mut command = vec![name.to_string()];
+        command.extend_from_slice(&keys);
+        command
+    };
+    let mut set = vec!["MSET".to_string()];
+    set.extend(
+        keys.iter()
+            .flat_map(|key| [key.clone(), format!("of {key}")]),
+    );
+    let mut pipeline = encode(&set);
+    pipeline.extend(encode(&with("MGET")));
+    pipeline.extend(encode(&with("DEL")));
+    client.send_raw(&pipeline);
+    assert_eq!(client.reply(), Value::ok());
+    let values = keys.iter().map(|key| Value::bulk(format!("of {key}")));
+    assert_eq!(client.reply(), Value::Array(values.collect()));
+    assert_eq!(client.reply(), Value::Integer(100));
+    // No server would refuse it: each would take the keys of others for missing.
+    let crossed = client.command(&with("SUNION"));
+    assert_eq!(
+        crossed.error(),
+        "CROSSSLOT Keys in request don't hash to the same slot"
+    );
+    let crossed = client.command(&["EVAL", "return 1", "2", &keys[0], &keys[1]]);
+    let same_server = crossed == Value::Integer(1);
+    assert!(same_server || crossed.error().starts_with("CROSSSLOT"));
+    client.send(&["RPUSH", "list", "a"]);
+    assert_eq!(client.reply(), Value::Integer(1));
+    assert_eq!(
+        client.command(&["BLPOP", "list", "1"]),
+        Value::bulks(&["list", "a"])
+    );
+    let mut waits = with("BLPOP");
+    waits.push("1".to_string());
+    assert!(client.command(&waits).error().starts_with("CROSSSLOT"));
+    // What would follow must not be done by itself.
+    let refused = client.command(&["MULTI"]);
+    assert!(
+        refused
+            .error()
+            .starts_with("ERR narrows: multi is for keys of one server"),
+        "{refused:?}"
+    );
+    client.expect_end();
+    proxy.stats().expect("redis.redis.downstream_rq_active", 0);
+}
+
+#[test]
+fn whoever_has_not_said_who_it_is_is_the_user_of_the_config() {
+    let redis = Redis::with(&["requirepass other", "user narrows on >pl4nted ~* &* +@all"]);
+    let directory = TempDir::new().unwrap();
+    let password = directory.path().join("password");
+    std::fs::write(&password, "pl4nted\n").unwrap();
+    let proxy = Proxy::start(&format!(
+        "listeners:\n  - name: redis\n    listen: 127.0.0.1:0\n    protocol: redis\n    cluster: redis\n    \
+         redis: {{ mode: collapse }}\nclusters:\n  - name: redis\n    endpoints: [{}]\n    \
+         redis: {{ username: narrows, password_file: {} }}\n",
+        redis.address(),
+        password.display()
+    ));
+    let mut client = RedisClient::connect(proxy.address("redis"));
+    assert_eq!(client.command(&["ACL", "WHOAMI"]), Value::bulk("narrows"));
+    assert_eq!(client.command(&["AUTH", "other"]), Value::ok());
+    assert_eq!(client.command(&["ACL", "WHOAMI"]), Value::bulk("default"));
+    let mut client = RedisClient::connect_resp3(proxy.address("redis"));
+    assert_eq!(client.command(&["ACL", "WHOAMI"]), Value::bulk("narrows"));
+    let config = proxy.get("/config");
+    assert!(
+        config.contains("narrows") && !config.contains("pl4nted"),
+        "{config}"
+    );
+}
