@@ -141,6 +141,10 @@ impl Link {
         self.said.push_back(said);
     }
 
+    pub fn said_nothing(&self) -> bool {
+        self.said.is_empty()
+    }
+
     /// Who it is, and what was said last.
     pub fn story(&self) -> String {
         let said: Vec<String> = self.said.iter().cloned().collect();

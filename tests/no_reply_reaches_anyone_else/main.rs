@@ -15,6 +15,7 @@
 
 mod ask;
 mod client;
+mod hostile;
 mod identity;
 mod leaving;
 mod ledger;
@@ -22,6 +23,7 @@ mod link;
 mod plain;
 #[path = "../nobody_gets_anothers_data/random.rs"]
 mod random;
+mod relay;
 mod strikes;
 mod subscriptions;
 #[path = "../support/mod.rs"]
@@ -201,6 +203,15 @@ fn check_place(server: &mut RedisClient, client: &Client, place: &Place) -> Resu
 
 /// Nothing is lent, awaited or under way any more, and nothing came that did not fit.
 fn expect_at_rest(proxy: &Proxy) {
+    expect_nothing_lent(proxy);
+    let stats = proxy.stats();
+    // Connections that end, at any point, are no error of the protocol.
+    stats.expect("cluster.cache.upstream_cx_protocol_error", 0);
+    stats.expect("redis.cache.decoding_error.unexpected_reply.cx_total", 0);
+}
+
+/// Nothing is lent, awaited or under way any more.
+pub fn expect_nothing_lent(proxy: &Proxy) {
     const REST: [&str; 5] = [
         "cluster.cache.pool.active",
         "cluster.cache.pool.waiting",
@@ -212,10 +223,6 @@ fn expect_at_rest(proxy: &Proxy) {
         let stats = proxy.stats();
         REST.iter().all(|name| stats.value(name) == 0).then_some(())
     });
-    let stats = proxy.stats();
-    // Connections that end, at any point, are no error of the protocol.
-    stats.expect("cluster.cache.upstream_cx_protocol_error", 0);
-    stats.expect("redis.cache.decoding_error.unexpected_reply.cx_total", 0);
     let log = proxy.log();
     assert!(!log.contains("panicked"), "{log}");
 }
