@@ -12,6 +12,7 @@ pub mod command;
 
 mod arguments;
 mod limits;
+mod message;
 mod nesting;
 mod number;
 mod reply;
@@ -22,7 +23,8 @@ mod words;
 
 pub use crate::Malformed;
 pub use arguments::{Arguments, arguments};
-pub use reply::{Kind, Reply, ReplyDecoder};
+pub use message::{Kind, Reply};
+pub use reply::ReplyDecoder;
 pub use request::{Request, RequestDecoder};
 pub use slot::{SLOTS, slot};
 pub use texts::Text;

@@ -3,10 +3,19 @@
 //! What a request does is settled when its turn comes, with all earlier replies seen: whether a MULTI was taken decides what a SUBSCRIBE
 //! behind it is answered with, and nobody can know that before.
 
+mod facts;
+mod state;
+
 use std::collections::VecDeque;
 
-use narrows_parsers::redis::command::{Audience, Class, Command};
-use narrows_parsers::redis::{Kind, Reply, Request};
+use narrows_parsers::redis::command::Class;
+use narrows_parsers::redis::{Kind, Reply};
+
+use facts::Asks;
+use state::{Replies, State};
+
+pub(super) use facts::Facts;
+pub(super) use state::Confirmation;
 
 /// The requests of one connection that wait for a reply, and what is known of the connection. `T` is what its owner keeps of a request.
 pub(super) struct Conversation<T> {
@@ -23,55 +32,6 @@ pub(super) struct Conversation<T> {
 struct Asked<T> {
     request: Facts,
     with: T,
-}
-
-/// What of a request decides how it is answered.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Facts {
-    class: Class,
-    /// Arguments behind the command's name.
-    arguments: u64,
-    option: Asks,
-    /// No server takes so many arguments, or so few: it is answered with an error, and does nothing.
-    is_refused: bool,
-}
-
-/// What the first option of a request asks for, where that matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asks {
-    Nothing,
-    RepliesOn,
-    RepliesOff,
-    SkipReply,
-    Version(u8),
-}
-
-/// What the requests have done to the connection, as far as their replies have told.
-#[derive(Clone, Copy, Debug, Default)]
-struct State {
-    /// Between MULTI and EXEC.
-    queuing: bool,
-    /// Something is queued that will change which replies come.
-    queued_change: bool,
-    /// WATCH has been said, and nothing that ends it.
-    watching: bool,
-    replies: Replies,
-    /// CLIENT REPLY has been passed over as one without a reply, and nothing has come since that shows whether it was taken.
-    is_unsure: bool,
-    version_3: bool,
-    monitor: bool,
-    channels: u64,
-    patterns: u64,
-    shards: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Replies {
-    #[default]
-    On,
-    Off,
-    /// The next request gets none.
-    Skip,
 }
 
 /// What a reply is.
@@ -111,59 +71,6 @@ const STATE_WITHOUT_REPLY: &str = "state_without_reply";
 
 /// Room for requests that is kept when none waits: what a long pipeline took is given back.
 const KEPT: usize = 32;
-
-impl Facts {
-    /// What `request` is, which has this command if it is known. Unknown ones are answered like any other.
-    pub(super) fn of(request: &Request<'_>, command: Option<&Command>) -> Self {
-        let class = command.map_or(Class::Plain, |command| command.class);
-        let option = match class {
-            Class::ClientReply => client_reply(request),
-            Class::Hello => hello(request),
-            _ => Asks::Nothing,
-        };
-        Self {
-            class,
-            arguments: request.count.saturating_sub(1),
-            option,
-            is_refused: command.is_some_and(|command| {
-                !command.accepts(usize::try_from(request.count).unwrap_or(usize::MAX))
-            }),
-        }
-    }
-
-    /// What the connection becomes that nobody can follow from then on; `None` for all but a few requests.
-    pub(super) fn leaves(&self) -> Option<&'static str> {
-        match self.class {
-            Class::Sync => Some("replication"),
-            Class::ScriptDebug => Some("script_debug"),
-            _ => None,
-        }
-    }
-}
-
-fn client_reply(request: &Request<'_>) -> Asks {
-    let mode = match (request.count, request.argument(2)) {
-        (3, Some(mode)) => mode.bytes,
-        _ => return Asks::Nothing,
-    };
-    let words: [(&[u8], Asks); 3] = [
-        (b"on", Asks::RepliesOn),
-        (b"off", Asks::RepliesOff),
-        (b"skip", Asks::SkipReply),
-    ];
-    let word = words
-        .iter()
-        .find(|(word, _)| mode.eq_ignore_ascii_case(word));
-    word.map_or(Asks::Nothing, |(_, asks)| *asks)
-}
-
-fn hello(request: &Request<'_>) -> Asks {
-    match request.argument(1).map(|version| version.bytes) {
-        Some(b"2") => Asks::Version(2),
-        Some(b"3") => Asks::Version(3),
-        _ => Asks::Nothing,
-    }
-}
 
 impl<T> Conversation<T> {
     /// A connection on which nothing has been said.
@@ -383,194 +290,5 @@ impl<T> Conversation<T> {
             }
             _ => {}
         }
-    }
-}
-
-impl Facts {
-    /// What it does to the connection outlasts a transaction and a wait, even if it fails: nobody else is to have the connection.
-    fn stays(&self) -> bool {
-        !matches!(
-            self.class,
-            Class::Plain
-                | Class::Blocking(_)
-                | Class::Multi
-                | Class::Exec
-                | Class::Discard
-                | Class::Watch
-                | Class::Unwatch
-                | Class::ClientGetname
-                | Class::ClientList
-        )
-    }
-
-    /// Carried out within a transaction, it would change which replies come.
-    fn changes_replies(&self) -> bool {
-        matches!(
-            self.class,
-            Class::ClientReply
-                | Class::Hello
-                | Class::Monitor
-                | Class::Subscribe(_)
-                | Class::Unsubscribe(_)
-        )
-    }
-
-    /// Without its reply nobody knows what the connection is then.
-    fn has_to_be_heard(&self) -> bool {
-        let changes = matches!(
-            self.class,
-            Class::Hello | Class::Subscribe(_) | Class::Unsubscribe(_)
-        );
-        changes && !self.is_refused
-    }
-}
-
-impl State {
-    /// A request whose turn has come gets no reply.
-    fn is_silent(&self, request: Facts) -> bool {
-        let is_quiet = self.replies != Replies::On;
-        match (request.class, request.option) {
-            // It turns replies on before it answers, unless the very next one is to be left out.
-            (Class::Reset, _) if !request.is_refused => self.replies == Replies::Skip,
-            // In a transaction they are queued like all else.
-            _ if self.queuing || self.refuses(request) => is_quiet,
-            (_, Asks::RepliesOn) => false,
-            (_, Asks::RepliesOff | Asks::SkipReply) => true,
-            // The second MONITOR of a connection is passed over.
-            (Class::Monitor, _) if self.monitor && !request.is_refused => true,
-            _ => is_quiet,
-        }
-    }
-
-    /// "Only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context": what would change the connection is
-    /// answered with an error.
-    fn refuses(&self, request: Facts) -> bool {
-        let is_unfit = matches!(request.class, Class::ClientReply | Class::Monitor);
-        is_unfit && self.is_subscribed() && !self.version_3
-    }
-
-    /// The confirmation that a reply or a push is.
-    fn confirmation(&self, reply: &Reply<'_>) -> Option<Confirmation> {
-        let kind = match self.version_3 {
-            true => Kind::Push,
-            false => Kind::Array,
-        };
-        let is_one = reply.kind == kind && reply.elements == 3 && reply.integer.is_some();
-        is_one.then(|| Confirmation::named(reply.name())).flatten()
-    }
-
-    fn is_queued(&self, reply: &Reply<'_>) -> bool {
-        self.queuing && reply.kind == Kind::Simple && reply.name() == b"QUEUED"
-    }
-
-    /// Whether a request can be answered like that. What is known of the connection hangs on some; they are looked at closely.
-    fn may_answer(&self, request: Facts, reply: &Reply<'_>) -> bool {
-        if reply.is_error() {
-            // It may be the one to CLIENT REPLY, which then was not taken.
-            return !(self.is_unsure && may_refuse_client_reply(reply));
-        }
-        let is_simple = |text: &[u8]| reply.kind == Kind::Simple && reply.name() == text;
-        match request.class {
-            Class::Exec => matches!(reply.kind, Kind::Array | Kind::Null),
-            Class::Discard => is_simple(b"OK"),
-            Class::Reset => is_simple(b"RESET"),
-            Class::Quit => true,
-            _ if self.queuing => self.is_queued(reply),
-            Class::Multi | Class::Watch | Class::Unwatch | Class::Monitor | Class::ClientReply => {
-                is_simple(b"OK")
-            }
-            Class::Hello => matches!(reply.kind, Kind::Map | Kind::Array),
-            // One confirmation per channel, or an error.
-            Class::Subscribe(_) | Class::Unsubscribe(_) => false,
-            _ => true,
-        }
-    }
-
-    /// A push; a message, which version 2 sends as an array; a line of MONITOR, which begins with the time.
-    fn is_aside(&self, reply: &Reply<'_>) -> bool {
-        match reply.kind {
-            Kind::Push => true,
-            Kind::Array if self.version_3 || !self.is_subscribed() => false,
-            // The end of a subscription that was asked for comes when it is its turn.
-            Kind::Array => {
-                let confirms = self.confirmation(reply);
-                is_message(reply.name()) || confirms.is_some_and(Confirmation::ends)
-            }
-            Kind::Simple => self.monitor && reply.name().first().is_some_and(u8::is_ascii_digit),
-            _ => false,
-        }
-    }
-
-    fn is_subscribed(&self) -> bool {
-        self.channels > 0 || self.patterns > 0 || self.shards > 0
-    }
-
-    fn count(&mut self, audience: Audience) -> &mut u64 {
-        match audience {
-            Audience::Channel => &mut self.channels,
-            Audience::Pattern => &mut self.patterns,
-            Audience::Shard => &mut self.shards,
-        }
-    }
-
-    /// A confirmation says how many subscriptions there are now: to channels and patterns together, and to shard channels apart.
-    fn count_subscriptions(&mut self, audience: Audience, now: Option<i64>) {
-        let now = now.and_then(|now| u64::try_from(now).ok()).unwrap_or(0);
-        match audience {
-            Audience::Channel => self.channels = now.saturating_sub(self.patterns),
-            Audience::Pattern => self.patterns = now.saturating_sub(self.channels),
-            Audience::Shard => self.shards = now,
-        }
-    }
-}
-
-/// Those for want of rights, and those that say what they are about.
-fn may_refuse_client_reply(error: &Reply<'_>) -> bool {
-    let is_client = |word: &[u8]| word.eq_ignore_ascii_case(b"client");
-    matches!(error.error_prefix(), b"NOPERM" | b"NOAUTH" | b"BUSY")
-        || error.name().windows(b"client".len()).any(is_client)
-}
-
-fn is_message(name: &[u8]) -> bool {
-    matches!(name, b"message" | b"pmessage" | b"smessage")
-}
-
-/// What SUBSCRIBE and its like are answered with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Confirmation {
-    Begins(Audience),
-    Ends(Audience),
-}
-
-impl Confirmation {
-    fn named(name: &[u8]) -> Option<Self> {
-        Some(match name {
-            b"subscribe" => Self::Begins(Audience::Channel),
-            b"psubscribe" => Self::Begins(Audience::Pattern),
-            b"ssubscribe" => Self::Begins(Audience::Shard),
-            b"unsubscribe" => Self::Ends(Audience::Channel),
-            b"punsubscribe" => Self::Ends(Audience::Pattern),
-            b"sunsubscribe" => Self::Ends(Audience::Shard),
-            _ => return None,
-        })
-    }
-
-    fn wanted(class: Class) -> Option<Self> {
-        match class {
-            Class::Subscribe(audience) => Some(Self::Begins(audience)),
-            Class::Unsubscribe(audience) => Some(Self::Ends(audience)),
-            _ => None,
-        }
-    }
-
-    fn audience(self) -> Audience {
-        match self {
-            Self::Begins(audience) | Self::Ends(audience) => audience,
-        }
-    }
-
-    /// A server also says it of its own accord: when a slot leaves it, or when it takes a right away.
-    pub(super) fn ends(self) -> bool {
-        matches!(self, Self::Ends(_))
     }
 }
