@@ -37,6 +37,8 @@ pub(crate) const REDIS_MODE: RedisMode = RedisMode::Tap;
 pub(crate) const REDIS_TOPOLOGY: RedisTopology = RedisTopology::Single;
 /// What was written is there when it is read.
 pub(crate) const REDIS_READS: RedisReads = RedisReads::Master;
+/// Who mirrors wants to see the load as it is.
+pub(crate) const REDIS_MIRROR_PERCENT: u32 = 100;
 /// Each is held against each key until one fits; who needs more of them needs other tools.
 pub(crate) const REDIS_KEY_PATTERNS_MAX: usize = 100;
 

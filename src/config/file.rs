@@ -179,6 +179,24 @@ pub(crate) struct RedisFile {
     #[serde(default)]
     #[schemars(length(max = defaults::REDIS_KEY_PATTERNS_MAX))]
     pub(crate) key_patterns: Field<Vec<Field<String>>>,
+    /// Only with mode collapse: a share of the commands is sent to another cluster as well, whose replies nobody gets. Default: none.
+    /// Can be changed by a reload, for new sessions.
+    #[serde(default)]
+    pub(crate) mirror: Field<RedisMirrorFile>,
+}
+
+/// Commands that are sent to another cluster as well.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "RedisMirror", extend("required" = ["cluster"]))]
+pub(crate) struct RedisMirrorFile {
+    /// Name of the cluster; another one than that of the listener.
+    #[serde(default)]
+    pub(crate) cluster: Field<String>,
+    /// How many of 100 commands.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 100), extend("default" = defaults::REDIS_MIRROR_PERCENT))]
+    pub(crate) percent: Field<u64>,
 }
 
 /// A named set of endpoints with its policy.

@@ -94,10 +94,15 @@ fn mongo(mode: MongoMode, listener: &ListenerConfig) -> Value {
 
 fn redis(mode: RedisMode, listener: &ListenerConfig) -> Value {
     let patterns = listener.redis_keys.iter();
-    json!({
+    let mut value = json!({
         "mode": REDIS_MODES.word(mode),
         "key_patterns": patterns.map(ToString::to_string).collect::<Vec<_>>(),
-    })
+    });
+    if let (Some(percent), Some(cluster)) = (listener.redis_mirror, listener.clusters.last()) {
+        let mirror = json!({ "cluster": cluster, "percent": percent });
+        insert(&mut value, "mirror", mirror);
+    }
+    value
 }
 
 fn cluster(cluster: &ClusterConfig, listeners: &[ListenerConfig]) -> Value {

@@ -117,7 +117,8 @@ pub struct ListenerConfig {
     /// What clients speak here.
     pub protocol: Protocol,
     /// Names of the clusters that sessions are forwarded to, each once; they exist. One, but for HTTP in mode proxy:
-    /// there they are all that its routes name, which may be none, and the routes refer to their places here.
+    /// there they are all that its routes name, which may be none, and the routes refer to their places here; and for Redis
+    /// with a mirror, whose cluster is the second.
     pub clusters: Vec<String>,
     /// A session without a byte in either direction for this long is closed; `None` is never.
     pub idle_timeout: Option<Duration>,
@@ -133,6 +134,8 @@ pub struct ListenerConfig {
     pub http: Option<Arc<HttpConfig>>,
     /// Patterns of the keys that a Redis listener counts apart; a key counts for the first that fits.
     pub redis_keys: Vec<KeyPattern>,
+    /// Of 100 commands, how many a Redis listener in mode collapse also sends to the last of its clusters.
+    pub redis_mirror: Option<u32>,
 }
 
 /// How clients of a MongoDB listener in mode collapse say who they are.

@@ -214,6 +214,7 @@ impl ListenerContext {
                             target,
                             (parts.pool)(&upstream.pool),
                             Rc::clone(parts.buffers),
+                            redis_mirror(&policy.listener, &targets, parts),
                         )))
                     }
                     // A cluster has what collapse needs whenever a listener of that mode uses it.
@@ -248,6 +249,18 @@ impl ListenerContext {
             | ProtocolContext::RedisCollapse(_) => Balance::InOrder,
         }
     }
+}
+
+/// This worker's part of the cluster that a Redis listener mirrors to, which is the last of its clusters, and its share in percent.
+fn redis_mirror<'t>(
+    listener: &ListenerConfig,
+    targets: &'t [Target],
+    parts: &WorkerParts<'_>,
+) -> Option<(&'t Target, Rc<ClusterPool>, u32)> {
+    let percent = listener.redis_mirror?;
+    let target = targets.last()?;
+    let upstream = target.cluster.redis.as_ref()?;
+    Some((target, (parts.pool)(&upstream.pool), percent))
 }
 
 /// What is counted of a cluster that an HTTP listener sends to.

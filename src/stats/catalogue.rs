@@ -615,6 +615,8 @@ scopes! {
         Counter KEYS "keys" Count "Keys that commands named";
         Counter MOVED "moved" Count "Commands of clients in mode collapse that were sent to another server of their Redis Cluster, as their slot has moved";
         Counter ASK "ask" Count "Commands of clients in mode collapse that were sent to another server of their Redis Cluster, as their slot is on its way";
+        Counter MIRRORED "mirrored" Count "Commands that were sent to the cluster of the mirror as well";
+        Counter MIRROR_DROPPED "mirror_dropped" Count "Commands whose turn it was to be mirrored, and that were not: the cluster of the mirror was behind, or could not be reached";
         Counter PUSHES "pushes" Count "What servers sent of their own accord: messages of subscriptions, invalidations, lines of MONITOR";
         Counter SUBSCRIBED "subscribed" Count "Confirmations of SUBSCRIBE, PSUBSCRIBE and SSUBSCRIBE";
         Counter UNSUBSCRIBED "unsubscribed" Count "Confirmations of UNSUBSCRIBE, PUNSUBSCRIBE and SUNSUBSCRIBE";

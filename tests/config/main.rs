@@ -58,7 +58,7 @@ listeners:
     protocol: tcp
     cluster: legacy
     idle_timeout: 0s
-  - { name: cache, listen: 127.0.0.1:6380, protocol: redis, cluster: cache, redis: { mode: collapse, key_patterns: ['user:*', '*:cart'] } }
+  - { name: cache, listen: 127.0.0.1:6380, protocol: redis, cluster: cache, redis: { mode: collapse, key_patterns: ['user:*', '*:cart'], mirror: { cluster: shadow, percent: 5 } } }
 clusters:
   - name: orders
     endpoints: [10.0.0.1:27017, 'mongos-2.example.com:27017']
@@ -99,6 +99,8 @@ clusters:
     endpoints: ['127.0.0.1:6379']
     pool: { max_connections: 8 }
     redis: { topology: cluster, read_from: replica, username: narrows, password_file: tests/config/password }
+  - name: shadow
+    endpoints: ['127.0.0.1:6378']
 stats:
   enabled: false
   interval: 10s
@@ -148,6 +150,7 @@ fn full() -> Config {
                 mongo_streams_hello: false,
                 http: None,
                 redis_keys: Vec::new(),
+                redis_mirror: None,
             },
             ListenerConfig {
                 name: "legacy".to_owned(),
@@ -161,12 +164,13 @@ fn full() -> Config {
                 mongo_streams_hello: true,
                 http: None,
                 redis_keys: Vec::new(),
+                redis_mirror: None,
             },
             ListenerConfig {
                 name: "cache".to_owned(),
                 listen: "127.0.0.1:6380".parse().unwrap(),
                 protocol: Protocol::Redis(RedisMode::Collapse),
-                clusters: vec!["cache".to_owned()],
+                clusters: vec!["cache".to_owned(), "shadow".to_owned()],
                 idle_timeout: None,
                 max_connections: None,
                 tls: None,
@@ -176,6 +180,7 @@ fn full() -> Config {
                 redis_keys: ["user:*", "*:cart"]
                     .map(|pattern| KeyPattern::new(pattern).unwrap())
                     .to_vec(),
+                redis_mirror: Some(5),
             },
         ],
         clusters: vec![
@@ -239,6 +244,21 @@ fn full() -> Config {
                         )),
                     }),
                 },
+            },
+            ClusterConfig {
+                name: "shadow".to_owned(),
+                endpoints: vec![endpoint("127.0.0.1", 6378)],
+                tls: None,
+                connect_timeout: Duration::from_secs(5),
+                pool: PoolConfig {
+                    max_connections: 1000,
+                    max_connecting: 64,
+                    max_long_waits: 750,
+                    ..default_pool()
+                },
+                mongo: default_mongo(),
+                http: default_http(),
+                redis: default_redis(),
             },
         ],
         stats: StatsConfig {

@@ -82,6 +82,10 @@ impl Resolver<'_> {
             )
         };
         let (redis_mode, redis_keys) = self.redis(written);
+        let mirror = self.redis_mirror(written, redis_mode);
+        let redis_mirror = mirror.as_ref().map(|(_, percent)| *percent);
+        let mut clusters: Vec<String> = clusters;
+        clusters.extend(mirror.map(|(cluster, _)| cluster));
         let protocol = protocol.map(|name| match (name, &http) {
             (ProtocolName::Http, Some(http)) => Protocol::Http(http.mode),
             (ProtocolName::Mongo, _) => Protocol::Mongo(mode),
@@ -107,6 +111,7 @@ impl Resolver<'_> {
             mongo_streams_hello,
             http,
             redis_keys,
+            redis_mirror,
         })
     }
 
@@ -138,6 +143,31 @@ impl Resolver<'_> {
         let redis = written.redis.value().unwrap_or(&nothing);
         let mode = self.choice(Some(&redis.mode), &REDIS_MODES, defaults::REDIS_MODE);
         (mode, self.key_patterns(&redis.key_patterns))
+    }
+
+    /// The cluster of the mirror, and its share in percent.
+    fn redis_mirror(&mut self, written: &ListenerFile, mode: RedisMode) -> Option<(String, u32)> {
+        let (mirror, place) = written.redis.value()?.mirror.given()?;
+        if mode == RedisMode::Tap {
+            self.problem(
+                place,
+                "a mirror belongs to mode collapse; in mode tap bytes only pass",
+            );
+        }
+        let (cluster, cluster_place) = self.required(&mirror.cluster, "cluster", place)?;
+        if Some(cluster) == written.cluster.value() {
+            self.problem(
+                cluster_place,
+                "the mirror is the listener's own cluster; each command would be carried out twice",
+            );
+        }
+        let percent = match mirror.percent.is_absent() {
+            true => Some(defaults::REDIS_MIRROR_PERCENT),
+            false => self
+                .at_least_one(&mirror.percent, 100, "leave the mirror out for none")
+                .and_then(|percent| u32::try_from(percent).ok()),
+        };
+        Some((cluster.clone(), percent?))
     }
 
     fn key_patterns(&mut self, written: &Field<Vec<Field<String>>>) -> Vec<KeyPattern> {

@@ -78,7 +78,13 @@ pub(super) fn named_clusters(listener: &ListenerFile) -> impl Iterator<Item = (&
     let hosts = hosts.into_iter().flatten().filter_map(Field::value);
     let routes = hosts.filter_map(|host| host.routes.value()).flatten();
     let routed = routes.filter_map(Field::value).flat_map(clusters_of_route);
-    listener.cluster.given().into_iter().chain(routed)
+    let mirror = listener
+        .redis
+        .value()
+        .and_then(|redis| redis.mirror.value());
+    let mirror = mirror.and_then(|mirror| mirror.cluster.given());
+    let own = listener.cluster.given().into_iter();
+    own.chain(routed).chain(mirror)
 }
 
 fn clusters_of_route(route: &RouteFile) -> impl Iterator<Item = (&String, Place)> {

@@ -241,7 +241,7 @@ impl Carrier {
                     };
                     match next {
                         None => return Err(End::Doubt),
-                        Some(Waiting::Prelude) => {}
+                        Some(Waiting::Unheard) => {}
                         Some(Waiting::Asked(asked)) => {
                             let from = self.lease.endpoint();
                             asked.client().listener.reply_seen(&message);
@@ -282,7 +282,7 @@ impl Carrier {
                     false => Ok(()),
                 }
             }
-            Some(Waiting::Prelude) => Ok(()),
+            Some(Waiting::Unheard) => Ok(()),
             Some(Waiting::Asked(first)) => {
                 if !first.client().is_gone() {
                     first.hand_on(part);
@@ -329,7 +329,7 @@ impl Waiting {
     fn asked(self) -> Option<Asked> {
         match self {
             Self::Asked(asked) => Some(asked),
-            Self::Prelude => None,
+            Self::Unheard => None,
         }
     }
 }

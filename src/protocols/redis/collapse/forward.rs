@@ -110,8 +110,20 @@ impl Session<'_> {
             start: self.began,
             bytes: request.bytes,
         };
+        let series = Rc::clone(&asked.series);
         trunk.send(&self.client, asked, whole);
+        self.mirror(&series, request, whole);
         Ok(())
+    }
+
+    /// The mirror knows one database, and nothing that clients have said of themselves.
+    fn mirror(&self, series: &Series, request: &Decoded<'_>, whole: &[u8]) {
+        if let Some(mirror) = &self.listener.mirror
+            && self.identity.profile.database == 0
+        {
+            let stats = &self.listener.redis.stats;
+            mirror.take(series, request, whole, stats, &self.scratch);
+        }
     }
 
     /// Sends a request in parts, each to the server that it is for.
@@ -129,7 +141,7 @@ impl Session<'_> {
         let mut parts = parts(whole, split, routes);
         let asked = Request {
             pattern: self.listener.redis.request_seen(&series, request),
-            series,
+            series: Rc::clone(&series),
             start: self.began,
             bytes: request.bytes,
         };
@@ -145,6 +157,7 @@ impl Session<'_> {
                 ride.trunk().send_part(&merge, number, &part.bytes);
             }
         }
+        self.mirror(&series, request, whole);
         Ok(())
     }
 

@@ -16,6 +16,7 @@ mod client;
 mod decide;
 mod errors;
 mod forward;
+mod mirror;
 mod own;
 mod redirect;
 mod rides;
@@ -27,12 +28,12 @@ mod trunks;
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use super::RedisListener;
 use crate::listener::Target;
 use crate::protocols::inbox::Buffers;
 use crate::upstream::pool::ClusterPool;
+use mirror::Mirror;
 use trunks::Trunks;
 
 pub use session::Session;
@@ -43,20 +44,28 @@ pub struct CollapseListener {
     trunks: Rc<Trunks>,
     buffers: Rc<Buffers>,
     sessions: Cell<usize>,
+    mirror: Option<Mirror>,
 }
 
 impl CollapseListener {
-    /// A listener as one worker serves it. `pool` is this worker's part of the connections of `target`.
+    /// A listener as one worker serves it. `pool` is this worker's part of the connections of `target`. The mirror gets that many of 100
+    /// requests too.
     pub fn new(
         redis: Rc<RedisListener>,
         target: &Target,
         pool: Rc<ClusterPool>,
         buffers: Rc<Buffers>,
+        mirror: Option<(&Target, Rc<ClusterPool>, u32)>,
     ) -> Self {
-        let cluster = Arc::clone(&target.cluster);
+        let trunks = |target: &Target, pool| {
+            let cluster = &target.cluster;
+            Trunks::new(cluster, pool, target.stats.clone())
+        };
         Self {
             redis,
-            trunks: Rc::new(Trunks::new(&cluster, pool, target.stats.clone())),
+            trunks: Rc::new(trunks(target, pool)),
+            mirror: mirror
+                .map(|(target, pool, percent)| Mirror::new(trunks(target, pool), percent)),
             buffers,
             sessions: Cell::new(0),
         }

@@ -24,6 +24,9 @@ const MAX_QUEUED: usize = 1024 * 1024;
 /// Below so many, sessions go on.
 const MUCH_QUEUED: usize = MAX_QUEUED / 2;
 
+/// Requests that may wait where nobody waits for their replies.
+const MAX_UNHEARD: usize = 10_000;
+
 /// A buffer that has grown beyond this is not kept when it is empty.
 const KEPT_BYTES: usize = 64 * 1024;
 
@@ -60,8 +63,8 @@ pub(super) struct Queue {
 pub(super) enum Waiting {
     /// A request of a client.
     Asked(Asked),
-    /// Something of the proxy's own, which a request behind it needs.
-    Prelude,
+    /// Something whose reply nobody gets: what a request behind it needs, or one for the mirror.
+    Unheard,
 }
 
 /// A request whose reply has not come whole.
@@ -160,6 +163,25 @@ impl Trunk {
         );
     }
 
+    /// A request whose reply nobody gets. False when too much waits already.
+    pub(super) fn send_unheard(&self, bytes: &[u8]) -> bool {
+        let mut queue = self.queue.borrow_mut();
+        let is_full =
+            queue.bytes.len() - queue.gone > MAX_QUEUED || queue.waiting.len() > MAX_UNHEARD;
+        if is_full || !self.is_open() {
+            return false;
+        }
+        let is_first = queue.bytes.is_empty();
+        queue.bytes.extend_from_slice(bytes);
+        queue.queued += bytes.len() as u64;
+        queue.waiting.push_back(Waiting::Unheard);
+        drop(queue);
+        if is_first {
+            self.wake();
+        }
+        true
+    }
+
     /// A request that has been sent elsewhere before; behind what it needs to be taken.
     pub(super) fn resend(&self, mut asked: Asked, prelude: &[u8]) {
         let Some(bytes) = asked.kept.take() else {
@@ -171,7 +193,7 @@ impl Trunk {
             let mut queue = self.queue.borrow_mut();
             queue.bytes.extend_from_slice(prelude);
             queue.queued += prelude.len() as u64;
-            queue.waiting.push_back(Waiting::Prelude);
+            queue.waiting.push_back(Waiting::Unheard);
         }
         asked.kept = Some(bytes.clone());
         self.push(asked, &bytes);

@@ -13,7 +13,7 @@ use super::trunk::Trunk;
 use crate::protocols::relay::Scratch;
 use crate::stats::{Cluster as ClusterStat, Scope};
 use crate::upstream::pool::{CheckoutError, ClusterPool, Lease};
-use crate::upstream::redis::{ProfileId, SharedRedis, SlotMap};
+use crate::upstream::redis::{ProfileId, Ring, SharedRedis, SlotMap};
 use crate::upstream::{Cluster, Endpoint};
 
 /// What trunks are made of.
@@ -176,6 +176,11 @@ impl Trunks {
     /// What its clients share over all workers.
     pub(super) fn redis(&self) -> Option<&SharedRedis> {
         self.cluster.redis.as_ref()
+    }
+
+    /// Which server has which keys, where that follows from their names.
+    pub(super) fn ring(&self) -> Option<&Ring> {
+        self.redis()?.ring()
     }
 
     /// Which server of a Redis Cluster has which slots; `None` where there is none.
