@@ -1,8 +1,9 @@
 //! Servers that do what none should: clients whose replies nobody can tell any more are closed, all others go on, and
 //! nobody ever sees what was made up, or what another one asked for.
 
-use std::sync::Arc;
+use std::io::{BufReader, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,9 +12,10 @@ use crate::link::{Broken, Link};
 use crate::random::Random;
 use crate::relay::{MARK, Relay};
 use crate::support::eventually;
+use crate::support::peer::scripted;
 use crate::support::proxy::Proxy;
 use crate::support::redis::Redis;
-use crate::support::resp::{Value, encode};
+use crate::support::resp::{RedisClient, Value, encode, read_value};
 use crate::{config, seed, setting};
 
 const PROTOCOL_ERRORS: &str = "cluster.cache.upstream_cx_protocol_error";
@@ -175,6 +177,20 @@ impl Traffic {
     }
 }
 
+/// Stops the proxy, and returns when each of its threads has: what comes from now on comes at once, when it goes on.
+fn freeze(proxy: &Proxy) {
+    proxy.signal("STOP");
+    eventually("every thread has stopped", || {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", proxy.pid())).unwrap();
+        let mut states = threads.map(|thread| {
+            let stat = std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap();
+            let (_, after) = stat.rsplit_once(')').unwrap();
+            after.trim_start().starts_with('T')
+        });
+        states.all(|is_stopped| is_stopped).then_some(())
+    });
+}
+
 /// Each round, the made up reply and the next request come at the same moment, as the proxy sees it: it slept.
 #[test]
 fn a_reply_that_nobody_waits_for_is_not_the_next_ones() {
@@ -191,16 +207,22 @@ fn a_reply_that_nobody_waits_for_is_not_the_next_ones() {
             assert_eq!(link.reply().unwrap(), Value::bulk("first;"));
             links.push(link);
         }
-        proxy.signal("STOP");
-        let count = relay.say_to_all();
+        // Those that ended in the last round are gone on either side.
+        eventually("the connections are those of now", || {
+            let open = proxy.stats().value("cluster.cache.upstream_cx_active");
+            (open == relay.open() as i64).then_some(())
+        });
+        freeze(&proxy);
+        // Which of the two the proxy hears of first is up to their order here.
+        let first = (round % 2 == 0).then(|| relay.say_to_all());
         let tokens: Vec<String> = (0..links.len())
             .map(|me| format!("c{me}#{round};"))
             .collect();
         for (link, token) in links.iter().zip(&tokens) {
             link.send(&["ECHO", token]);
         }
+        spoilt += first.unwrap_or_else(|| relay.say_to_all());
         proxy.signal("CONT");
-        spoilt += count;
         let mut answered = Vec::new();
         for (mut link, token) in links.into_iter().zip(tokens) {
             match link.reply() {
@@ -220,4 +242,63 @@ fn a_reply_that_nobody_waits_for_is_not_the_next_ones() {
         });
     }
     assert!(spoilt >= 20);
+}
+
+/// A reply that came in parts is over: it is nothing to do with the next request that its client gets none for.
+#[test]
+fn whoever_waits_when_a_server_ends_is_told() {
+    let (seen, next) = mpsc::channel();
+    let next = Mutex::new(next);
+    let server = scripted(move |stream| {
+        let mut requests = BufReader::new(&stream);
+        read_value(&mut requests).unwrap();
+        (&stream).write_all(b"$8\r\nin ").unwrap();
+        next.lock().unwrap().recv().unwrap();
+        (&stream).write_all(b"parts\r\n").unwrap();
+        read_value(&mut requests).unwrap();
+    });
+    let proxy = Proxy::start(&format!("{}workers: 1\n", config(server, 32)));
+    let mut client = RedisClient::connect(proxy.address("cache"));
+    client.send(&["GET", "a"]);
+    assert_eq!(client.read_raw(7), b"$8\r\nin ");
+    seen.send(()).unwrap();
+    assert_eq!(client.read_raw(7), b"parts\r\n");
+    let reply = client.command(&["GET", "b"]);
+    let error = reply.error();
+    assert!(
+        error.ends_with("the command may have been carried out"),
+        "{error}"
+    );
+}
+
+/// Redis ends connections on which somebody speaks HTTP, without a word. It is not to end those of others.
+#[test]
+fn whoever_is_thrown_out_goes_alone() {
+    let redis = Redis::start();
+    let proxy = Proxy::start(&format!("{}workers: 1\n", config(redis.address(), 32)));
+    let address = proxy.address("cache");
+    let mut others: Vec<RedisClient> = (0..4).map(|_| RedisClient::connect(address)).collect();
+    for request in [
+        "POST / HTTP/1.1\r\n",
+        "Host: example.com\r\n",
+        "*1\r\n$4\r\npost\r\n",
+    ] {
+        let mut client = RedisClient::connect(address);
+        assert_eq!(client.command(&["ECHO", "me"]), Value::bulk("me"));
+        // What all of them say goes out together.
+        freeze(&proxy);
+        others[0].send(&["ECHO", "before"]);
+        client.send_raw(request.as_bytes());
+        for other in &mut others[1..] {
+            other.send(&["ECHO", "behind"]);
+        }
+        proxy.signal("CONT");
+        assert_eq!(others[0].reply(), Value::bulk("before"), "{request:?}");
+        for other in &mut others[1..] {
+            assert_eq!(other.reply(), Value::bulk("behind"), "{request:?}");
+        }
+        let reply = client.reply();
+        assert!(reply.error().starts_with("ERR Protocol error"), "{reply:?}");
+        client.expect_end();
+    }
 }

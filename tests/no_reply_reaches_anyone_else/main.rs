@@ -52,21 +52,20 @@ use weather::Weather;
 /// Password of the user who may see everything.
 pub const ADMIN: &str = "sees-all";
 
-/// Upstream connections of the proxy, to begin with.
-const LIMIT: u64 = 32;
-
 #[test]
 fn every_reply_is_the_right_clients_and_every_transaction_is_whole() {
     let seed = seed();
     let duration = Duration::from_secs(setting("SECONDS").unwrap_or(9));
     let clients = setting("CLIENTS").unwrap_or(40);
     let direct = setting("DIRECT").is_some();
+    // Enough that most things can be done, and so few that clients wait for each other.
+    let limit = 20 + clients / 4;
     let keeps = seed.is_multiple_of(2);
     println!("NARROWS_CHAOS_SEED={seed}");
 
     let mut redis = start_redis(keeps);
     let server = redis.address();
-    let proxy = (!direct).then(|| Proxy::start(&format!("{}workers: 2\n", config(server, LIMIT))));
+    let proxy = (!direct).then(|| Proxy::start(&format!("{}workers: 2\n", config(server, limit))));
     let address = proxy
         .as_ref()
         .map_or(server, |proxy| proxy.address("cache"));
@@ -91,6 +90,7 @@ fn every_reply_is_the_right_clients_and_every_transaction_is_whole() {
         proxy: proxy.as_ref(),
         weather: &weather,
         random: Random::new(seed),
+        limit,
         began: Instant::now(),
         keeps,
     };

@@ -98,6 +98,11 @@ impl Relay {
         self.shared.ended.load(Ordering::SeqCst)
     }
 
+    /// Connections of the proxy that are open.
+    pub fn open(&self) -> usize {
+        self.shared.open.lock().unwrap().len()
+    }
+
     /// Says a reply to nobody's request on each open connection. Returns on how many.
     pub fn say_to_all(&self) -> usize {
         let mut open = self.shared.open.lock().unwrap();

@@ -50,6 +50,8 @@ pub struct Strikes<'a> {
     pub weather: &'a Weather,
     pub random: Random,
     pub began: Instant,
+    /// Upstream connections of the proxy, to begin with.
+    pub limit: u64,
     /// The server keeps over a restart what it has said to have written.
     pub keeps: bool,
 }
@@ -101,7 +103,7 @@ impl Strikes<'_> {
             }
             Strike::Reload => {
                 if let Some(proxy) = self.proxy {
-                    let limit = 16 + self.random.below(40);
+                    let limit = self.limit / 2 + self.random.below(self.limit);
                     proxy.write_config(&config(self.redis.address(), limit));
                     proxy.signal("HUP");
                 }

@@ -3,6 +3,7 @@
 //! A reply belongs to the first request that waits. There is nothing else on such a connection: no push, no second reply, no reply that
 //! nobody waits for. Whatever does not fit ends the connection, and those of all clients that wait on it.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -117,15 +118,14 @@ impl Carrier {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.wakes(cx);
-        loop {
-            if let Poll::Ready(Err(end)) = self.poll_write(cx) {
+        // Before anything is written: what has come by now is no reply to it.
+        while let Poll::Ready(read) = self.poll_read(cx) {
+            if let Err(end) = read {
                 return Poll::Ready(end);
             }
-            match self.poll_read(cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(end)) => return Poll::Ready(end),
-                Poll::Pending => break,
-            }
+        }
+        if let Poll::Ready(Err(end)) = self.poll_write(cx) {
+            return Poll::Ready(end);
         }
         while self.review.poll_tick(cx).is_ready() {
             self.trunks.review(self.trunk.profile);
@@ -209,7 +209,9 @@ impl Carrier {
         while !rest.is_empty() {
             if self.replies.is_between_messages() {
                 self.reply_began = read_at;
-                self.is_partly_given = false;
+                if !self.trunk.queue.borrow().is_written() {
+                    return Err(End::Doubt);
+                }
             }
             match self.replies.advance(rest) {
                 Step::Malformed(_) => return Err(End::Doubt),
@@ -222,6 +224,8 @@ impl Carrier {
                     let next = self.trunk.queue.borrow_mut().next_answered();
                     let (reply, after) = rest.split_at_checked(consumed).unwrap_or_default();
                     rest = after;
+                    // What is lost from here on is another one's.
+                    self.is_partly_given = false;
                     let mut error = std::mem::take(&mut self.error);
                     let reply = match error.is_empty() {
                         true => reply,
@@ -295,10 +299,7 @@ impl Carrier {
 
     /// The connection is gone: whoever waits is told, unless a part of a reply has been given to it.
     fn give_up(&self) {
-        let (waiting, written) = {
-            let queue = &mut *self.trunk.queue.borrow_mut();
-            (std::mem::take(&mut queue.waiting), queue.bytes_written())
-        };
+        let (waiting, written) = self.take_waiting();
         let mut is_partly_given = self.is_partly_given;
         for asked in waiting.into_iter().filter_map(Waiting::asked) {
             if std::mem::take(&mut is_partly_given) {
@@ -314,14 +315,26 @@ impl Carrier {
         }
     }
 
-    /// Nobody knows whose the next reply is: nobody gets one.
+    /// Nobody knows whose the next reply is: nobody gets one. What has not been sent has none coming, and its client is told so.
     fn break_off(&self) {
         let (trunks, endpoint) = (&self.trunks, &self.lease.endpoint().name);
         trunks.stats().inc(Cluster::UPSTREAM_CX_PROTOCOL_ERROR);
         tracing::warn!(cluster = %trunks.cluster().name, %endpoint, "a server sent what no request asked for; its connection and those of the clients that waited on it are closed");
-        let waiting = std::mem::take(&mut self.trunk.queue.borrow_mut().waiting);
-        let waiting = waiting.into_iter().filter_map(Waiting::asked);
-        waiting.for_each(Asked::cut);
+        let (waiting, written) = self.take_waiting();
+        for asked in waiting.into_iter().filter_map(Waiting::asked) {
+            match asked.start < written {
+                true => asked.cut(),
+                false => asked.refuse(&Refusal::LostBefore {
+                    endpoint: endpoint.clone(),
+                }),
+            }
+        }
+    }
+
+    /// All that wait, and how many bytes of requests have been written.
+    fn take_waiting(&self) -> (VecDeque<Waiting>, u64) {
+        let queue = &mut *self.trunk.queue.borrow_mut();
+        (std::mem::take(&mut queue.waiting), queue.bytes_written())
     }
 }
 

@@ -279,6 +279,11 @@ impl Queue {
         }
     }
 
+    /// The first that waits has been written to its end: it may be answered.
+    pub(super) fn is_written(&self) -> bool {
+        self.written > 0
+    }
+
     /// Bytes given to the socket so far.
     pub(super) fn bytes_written(&self) -> u64 {
         self.queued - (self.bytes.len() - self.gone) as u64
