@@ -44,6 +44,18 @@ const ROUND: [Strike; 10] = [
     Strike::Calm,
 ];
 
+/// What comes first: nothing of it excuses anything.
+const GENTLE: [Strike; 5] = [
+    Strike::Pause,
+    Strike::Reload,
+    Strike::Drain,
+    Strike::Pause,
+    Strike::Reload,
+];
+
+/// Shorter runs have no time for fine weather in between.
+const LONG: Duration = Duration::from_secs(60);
+
 pub struct Strikes<'a> {
     pub redis: &'a mut Redis,
     pub proxy: Option<&'a Proxy>,
@@ -60,10 +72,13 @@ impl Strikes<'_> {
     /// Until that time is over; then all clients are told to end.
     pub fn run(&mut self, duration: Duration) {
         let end = Instant::now() + duration;
-        let mut round: Vec<Strike> = Vec::new();
+        let mut round = GENTLE.to_vec();
         while !self.weather.is_over() && Instant::now() < end {
             if round.is_empty() {
                 round = ROUND.to_vec();
+                if duration < LONG {
+                    round.retain(|strike| !matches!(strike, Strike::Calm));
+                }
             }
             let next = self.random.below(round.len() as u64) as usize;
             self.one(round.swap_remove(next));
@@ -115,7 +130,7 @@ impl Strikes<'_> {
                     assert_eq!(proxy.ask("POST", "/clusters/cache/resume").0, 200);
                 }
             }
-            Strike::Calm => self.wait(3_500, 4_000),
+            Strike::Calm => self.wait(9_000, 12_000),
         }
     }
 

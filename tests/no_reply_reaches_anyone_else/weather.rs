@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::ledger::Place;
 
-/// A connection that was cut is found when somebody gets to it, on a machine that has other things to do as well.
-const LATE: Duration = Duration::from_secs(2);
+/// A connection that was cut is found when it is read, which a client that does not take its replies may hold up for 5 s; on a
+/// machine that has other things to do as well.
+const LATE: Duration = Duration::from_secs(7);
 
 /// Shared by all clients and by whoever makes the weather.
 pub struct Weather {
