@@ -178,7 +178,10 @@ impl<'a> Session<'a> {
                 return Poll::Ready(Need::End(end));
             }
             let answered = self.client.waiting() == 0;
-            if let Some(need) = self.need.take_if(|_| answered) {
+            let written = self.client.held() == 0 && !self.stream.needs_flush();
+            // What comes over a connection of its own goes straight to the client, and must not overtake what is held for it.
+            let is_next = |need: &mut Need| answered && (written || !matches!(need, Need::Own(_)));
+            if let Some(need) = self.need.take_if(is_next) {
                 return Poll::Ready(need);
             }
             if self.need.is_some() {
@@ -189,7 +192,6 @@ impl<'a> Session<'a> {
                 continue;
             }
             if self.end_of_stream {
-                let written = self.client.held() == 0 && !self.stream.needs_flush();
                 return match answered && written {
                     true => Poll::Ready(Need::End(End::by_client(CloseReason::Finished))),
                     false => Poll::Pending,
