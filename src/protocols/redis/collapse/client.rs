@@ -258,6 +258,10 @@ impl Client {
         if replies.gone >= replies.bytes.len() {
             self.buffers.give_back(std::mem::take(&mut replies.bytes));
             replies.gone = 0;
+        } else if replies.gone > MAX_HELD {
+            // It need not be empty ever: what has been written is not kept until then.
+            let gone = std::mem::take(&mut replies.gone);
+            replies.bytes.drain(..gone);
         }
         drop(replies);
         if self.held() < MUCH_HELD {
