@@ -142,9 +142,15 @@ impl Timeout {
             Self::First => seconds(argument(1)),
             Self::Last => seconds(argument(last)),
             Self::Replicas => milliseconds(argument(last)),
-            Self::Block => match StreamOptions::of(arguments, &argument).block {
-                Some(at) => milliseconds(argument(at)),
-                None => return Wait::No,
+            Self::Block => match StreamOptions::of(arguments, &argument) {
+                StreamOptions {
+                    block: Some(at), ..
+                } => milliseconds(argument(at)),
+                StreamOptions {
+                    streams: Some(_), ..
+                } => return Wait::No,
+                // It may be behind what can be seen: options may be repeated.
+                _ => None,
             },
         };
         // Zero is forever. So is what is no time: if the server doesn't refuse it, there is no telling how long it waits.
@@ -210,6 +216,9 @@ mod tests {
         }
         assert_eq!(wait("BLPOP"), Forever);
         assert_eq!(wait("XREAD BLOCK"), Forever);
+        let counts = "COUNT 1 ".repeat(70);
+        let behind = format!("XREAD {counts}BLOCK 5 STREAMS a 0");
+        assert_eq!(wait(&behind), Forever);
         assert_eq!(wait("WAIT 1 18446744073709551616"), Forever);
     }
 }
