@@ -48,7 +48,11 @@ impl Session<'_> {
                     let end = seen + consumed;
                     let whole = data.get(begin..end).unwrap_or_default();
                     match self.forward(&message, whole, routes, &trunks) {
-                        Ok(()) => (begin, seen) = (end, end),
+                        Ok(()) => {
+                            (begin, seen) = (end, end);
+                            // The next one does not begin before what was waited for to make this one whole.
+                            self.began = self.read_at;
+                        }
                         Err(need) => self.need = Some(need),
                     }
                 }

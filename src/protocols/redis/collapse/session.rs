@@ -53,6 +53,8 @@ pub struct Session<'a> {
     pub(super) seen: usize,
     /// When the first of them came.
     pub(super) began: Instant,
+    /// When the last of them came.
+    pub(super) read_at: Instant,
     /// What the request that is held first needs, when all before it have been answered.
     pub(super) need: Option<Need>,
     pub(super) identity: Identity,
@@ -128,6 +130,7 @@ impl<'a> Session<'a> {
             held: Vec::new(),
             seen: 0,
             began: Instant::now(),
+            read_at: Instant::now(),
             need: None,
             identity: Identity::of_stranger(listener.trunks.redis()),
             number: listener.next_session(),
@@ -324,11 +327,12 @@ impl<'a> Session<'a> {
 
     /// Deals with what has been read, and holds what is left.
     fn take(&mut self, bytes: &[u8]) {
+        self.read_at = Instant::now();
         if !self.held.is_empty() {
             self.held.extend_from_slice(bytes);
             return self.go_on();
         }
-        self.began = Instant::now();
+        self.began = self.read_at;
         self.seen = 0;
         let used = self.process(bytes);
         let rest = bytes.get(used..).unwrap_or_default();
@@ -387,6 +391,7 @@ impl<'a> Session<'a> {
         };
         self.seen = 0;
         self.used(consumed);
+        self.began = self.read_at;
         Some((request, all, application))
     }
 
