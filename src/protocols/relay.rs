@@ -126,6 +126,10 @@ impl<'a, O: Observer> Relay<'a, O> {
             if let Poll::Ready(ended) = Pin::new(&mut self).poll(cx) {
                 return Poll::Ready(Until::End(ended));
             }
+            // What is lent goes back when the server has ended it, and not when its client has seen that.
+            if self.first_end == Some(Side::Upstream) && self.replies.shut_down {
+                return self.ended(CloseReason::Finished).map(Until::End);
+            }
             if self.is_at_rest() {
                 return Poll::Ready(Until::Rest {
                     received: self.requests.read,
