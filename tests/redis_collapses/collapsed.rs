@@ -126,3 +126,13 @@ pub fn commands(lines: &str) -> Vec<u8> {
     let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty());
     lines.flat_map(|line| encode(&words(line))).collect()
 }
+
+impl Collapsed {
+    /// As [`Self::expect_at_server`], where only the one that asks may be open.
+    #[track_caller]
+    pub fn expect_at_server_of(&self, direct: &mut RedisClient, count: usize) {
+        eventually(&format!("{count} connections at the server"), || {
+            (at_server(direct).len() == count).then_some(())
+        });
+    }
+}

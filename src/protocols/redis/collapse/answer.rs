@@ -2,7 +2,7 @@
 //! on a connection that is closed again; from then on the client's requests go over connections that are like that.
 
 use super::client;
-use super::decide::Answer;
+use super::decide::{Answer, database};
 use super::errors::Refusal;
 use super::session::{End, Session, answer};
 use crate::exchange::{CloseReason, Outcome};
@@ -100,9 +100,13 @@ impl Session<'_> {
 
     /// AUTH password, or AUTH user password.
     async fn auth(&mut self, asked: &Asked) -> Reply {
-        let (username, password) = match asked.arguments.len() {
-            2 => (None, asked.argument(1)),
-            _ => (Some(asked.argument(1)), asked.argument(2)),
+        let (username, password) = match asked.arguments.get(1..).unwrap_or_default() {
+            [password] => (None, password),
+            [username, password] => (Some(username.as_slice()), password),
+            _ => {
+                let line = b"-ERR syntax error".to_vec();
+                return Reply::Refused(Refusal::Server { line });
+            }
         };
         let profile = Profile {
             credential: Some(Credential {
@@ -117,13 +121,9 @@ impl Session<'_> {
         }
     }
 
-    /// `SELECT database`. What is no number is for the server to refuse.
+    /// `SELECT database`.
     async fn select(&mut self, asked: &Asked) -> Reply {
-        let written = asked.argument(1);
-        let number = str::from_utf8(written)
-            .ok()
-            .and_then(|text| text.parse().ok());
-        let Some(database) = number else {
+        let Some(database) = database(asked.argument(1)) else {
             let line = b"-ERR invalid DB index".to_vec();
             return Reply::Refused(Refusal::Server { line });
         };
@@ -288,7 +288,11 @@ impl Session<'_> {
 
 /// As Redis says it: drivers take the prefix for "this server speaks version 2 only".
 fn unknown_version(written: &[u8]) -> Refusal {
-    let is_number = str::from_utf8(written).is_ok_and(|text| text.parse::<i64>().is_ok());
+    let as_redis = |text: &str| {
+        text.parse::<i64>()
+            .is_ok_and(|number| number.to_string() == text)
+    };
+    let is_number = str::from_utf8(written).is_ok_and(as_redis);
     let line: &[u8] = match is_number {
         true => b"-NOPROTO unsupported protocol version",
         false => b"-ERR Protocol version is not an integer or out of range",

@@ -64,6 +64,10 @@ impl Plan {
         if !command.accepts(count) {
             return Self::Own(Stay::Short);
         }
+        // What is no number of a database is for the server to refuse, in its words. What it takes for one all the same is its client's own.
+        if command.class == Class::Select && !names_database(request) {
+            return Self::Own(Stay::Short);
+        }
         Self::of_class(command, || series.blocks(request))
     }
 
@@ -120,6 +124,19 @@ impl Plan {
 /// What a browser sends that is made to speak to a Redis: "Possible SECURITY ATTACK detected", upon which Redis closes the connection.
 fn is_of_http(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
+}
+
+/// The number is written as Redis writes numbers: servers do not agree on others.
+fn names_database(request: &Request<'_>) -> bool {
+    let written = request.argument(1).map(|text| text.bytes);
+    written.and_then(database).is_some()
+}
+
+/// The number of a database, if it is written as Redis writes numbers.
+pub(super) fn database(written: &[u8]) -> Option<u32> {
+    let text = str::from_utf8(written).ok()?;
+    let number: u32 = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
 }
 
 /// SCRIPT KILL and FUNCTION KILL end what runs on another connection: behind the script, on the same one, nobody would read them.
