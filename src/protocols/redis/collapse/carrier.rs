@@ -26,7 +26,7 @@ use crate::upstream::pool::{CloseReason, Lease, Tenure};
 /// How often a connection that nobody speaks on looks whether its pool still wants it.
 const REVIEW: Duration = Duration::from_secs(1);
 
-/// Longest error that is held until it is whole: what it says may be for the proxy. Those of servers have a line.
+/// Longest error that is held until it is whole: what it says may be for the proxy.
 const MAX_ERROR: usize = 64 * 1024;
 
 /// A trunk whose connection is open.
@@ -249,7 +249,7 @@ impl Carrier {
                         Some(Waiting::Asked(asked)) => {
                             let from = self.lease.endpoint();
                             asked.client().listener.reply_seen(&message);
-                            match message.is_error() {
+                            match message.is_error() && !self.is_partly_given {
                                 false => asked.answer(reply, answered),
                                 true => redirect::answer_error(
                                     &self.trunks,
@@ -279,16 +279,19 @@ impl Carrier {
         let queue = self.trunk.queue.borrow();
         match queue.waiting.front() {
             None => Err(End::Doubt),
-            Some(_) if kind == Some(Kind::Error) => {
-                self.error.extend_from_slice(part);
-                match self.error.len() > MAX_ERROR {
-                    true => Err(End::Doubt),
-                    false => Ok(()),
-                }
-            }
             Some(Waiting::Unheard) => Ok(()),
             Some(Waiting::Asked(first)) => {
+                let is_held = kind == Some(Kind::Error) && !self.is_partly_given;
+                if is_held && self.error.len() + part.len() <= MAX_ERROR {
+                    self.error.extend_from_slice(part);
+                    return Ok(());
+                }
                 if !first.client().is_gone() {
+                    // So long a one is a script's, which may make any.
+                    let error = std::mem::take(&mut self.error);
+                    if !error.is_empty() {
+                        first.hand_on(&error);
+                    }
                     first.hand_on(part);
                     self.is_partly_given = true;
                 }
