@@ -15,8 +15,9 @@ use tempfile::TempDir;
 
 const KEYS: usize = 2000;
 
+/// The number comes first: of keys that differ in their last bytes alone, this hash makes neighbours.
 fn key(number: usize) -> String {
-    format!("{{user}}:{number}")
+    format!("{number}:{{user}}")
 }
 
 fn start(servers: &[Redis]) -> (Proxy, SocketAddr) {
