@@ -206,6 +206,11 @@ impl<'a> Session<'a> {
             match self.poll_read(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(end)) => return Poll::Ready(Need::End(end)),
+                // The last reply has just been written: nobody will wake it again.
+                Poll::Pending if self.handle.is_draining() && self.is_idle() => {
+                    let end = End::by_us(CloseReason::Drained);
+                    return Poll::Ready(Need::End(end));
+                }
                 Poll::Pending => return Poll::Pending,
             }
         }
