@@ -40,6 +40,8 @@ pub(super) struct Client {
     session: RefCell<Option<Waker>>,
     /// Who waits until it has taken something.
     blocked: RefCell<Option<Waker>>,
+    /// How often it has, so that somebody could go on.
+    unblocked: Cell<u32>,
 }
 
 /// Replies on their way to a client.
@@ -147,6 +149,7 @@ impl Client {
             is_redirected: Cell::new(false),
             session: RefCell::default(),
             blocked: RefCell::default(),
+            unblocked: Cell::new(0),
         })
     }
 
@@ -236,9 +239,10 @@ impl Client {
         is_full
     }
 
-    /// True while somebody waits until it has taken something.
-    pub(super) fn is_blocking(&self) -> bool {
-        self.blocked.borrow().is_some()
+    /// While somebody waits until it has taken something: the how manieth time it is.
+    pub(super) fn blocking(&self) -> Option<u32> {
+        let is_blocking = self.blocked.borrow().is_some();
+        is_blocking.then(|| self.unblocked.get())
     }
 
     /// Bytes that are to be written.
@@ -300,6 +304,7 @@ impl Client {
 
     fn unblock(&self) {
         if let Some(waker) = self.blocked.borrow_mut().take() {
+            self.unblocked.set(self.unblocked.get().wrapping_add(1));
             waker.wake();
         }
     }

@@ -26,7 +26,7 @@ use crate::protocols::relay::{Ended, Scratch};
 use crate::stats::Redis;
 use crate::stream::Stream;
 
-/// A client that holds up others, because it does not take its replies, has so long to go on.
+/// A client that holds up others, because it does not take its replies, has so long to take half of what is held for it.
 const STALLED: Duration = Duration::from_secs(5);
 
 /// Requests of one client that may be under way before more is read of it.
@@ -64,7 +64,8 @@ pub struct Session<'a> {
     pub(super) application: Option<Application>,
     /// MULTI has been said to the client, and to no server yet: which one depends on the keys that follow.
     pub(super) is_deferred: bool,
-    is_timed: bool,
+    /// Whether it holds up others, and has to take something in time.
+    is_timed: Option<u32>,
     end_of_stream: bool,
     pub(super) received: u64,
     pub(super) sent: u64,
@@ -138,7 +139,7 @@ impl<'a> Session<'a> {
             application: None,
             listener,
             is_deferred: false,
-            is_timed: false,
+            is_timed: None,
             end_of_stream: false,
             received: 0,
             sent: 0,
@@ -222,14 +223,15 @@ impl<'a> Session<'a> {
             Verdict::Abort => CloseReason::Aborted,
             Verdict::Drain if self.is_idle() => CloseReason::Drained,
             Verdict::Go | Verdict::Drain => {
-                let blocking = self.client.is_blocking();
+                let blocking = self.client.blocking();
                 if blocking != self.is_timed {
                     self.is_timed = blocking;
-                    let patience = blocking.then(|| Ticks::of(STALLED));
-                    self.handle.expect(patience, None);
+                    // However little it takes now and then, it is not given more time for that.
+                    let deadline = blocking.map(|_| Ticks::of(STALLED));
+                    self.handle.expect(None, deadline);
                 }
                 match self.handle.alarm() {
-                    Some(Alarm::Idle) if blocking => CloseReason::ClientStalled,
+                    Some(Alarm::Late) if blocking.is_some() => CloseReason::ClientStalled,
                     _ => return None,
                 }
             }
