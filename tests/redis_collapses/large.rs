@@ -1,11 +1,13 @@
 //! Requests and replies of any size, and clients that are slow with them: memory is bounded, and so is the time that others wait.
 
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::time::{Duration, Instant};
 
-use crate::collapsed::{Collapsed, commands, say};
+use crate::collapsed::{Collapsed, commands, config, say};
 use crate::support::eventually;
-use crate::support::resp::{Value, encode};
+use crate::support::peer::scripted;
+use crate::support::proxy::Proxy;
+use crate::support::resp::{RedisClient, Value, encode, read_value};
 
 /// The largest value that a server takes.
 const LARGEST: usize = 512 << 20;
@@ -13,7 +15,7 @@ const LARGEST: usize = 512 << 20;
 const MIB: usize = 1 << 20;
 
 /// What the proxy may have more than before.
-const MOST: u64 = 64 << 20;
+const MOST: u64 = 32 << 20;
 
 /// Longer than anybody waits for somebody else. What they wait themselves is 5 s at most, and their machine may be busy.
 const HELD_UP: Duration = Duration::from_secs(15);
@@ -43,9 +45,9 @@ fn the_largest_value_passes_both_ways_in_little_memory() {
     assert_eq!(client.read_raw(header.len()), header.as_bytes());
     for number in 0..LARGEST / MIB {
         assert!(client.read_raw(MIB) == piece);
-        if number < 64 {
+        if number < 128 {
             // Slower than the server.
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(10));
         }
         if number % 16 == 0 {
             most = most.max(grown());
@@ -63,6 +65,38 @@ fn the_largest_value_passes_both_ways_in_little_memory() {
     stats
         .expect("redis.redis.command.set.total", 2)
         .expect("redis.redis.error", 0);
+}
+
+/// What a slow server does not take is left with its clients, and what it has taken is not kept.
+#[test]
+fn a_slow_server_does_not_fill_memory() {
+    const REQUESTS: usize = 1_200;
+    let upstream = scripted(|mut stream| {
+        let mut requests = BufReader::new(stream.try_clone().unwrap());
+        while read_value(&mut requests).is_ok() {
+            std::thread::sleep(Duration::from_millis(1));
+            stream.write_all(b"+OK\r\n").unwrap();
+        }
+    });
+    let proxy = Proxy::start(&config(upstream, ""));
+    let mut client = RedisClient::connect(proxy.address("redis"));
+    assert_eq!(say(&mut client, "PING"), Value::ok());
+    let before = proxy.allocated_bytes();
+    let mut sender = client.stream().try_clone().unwrap();
+    let sending = std::thread::spawn(move || {
+        let request = encode(&["SET".as_bytes(), b"k", &vec![b'v'; 60_000]]);
+        (0..REQUESTS).for_each(|_| sender.write_all(&request).unwrap());
+    });
+    let mut most = 0;
+    for number in 0..REQUESTS {
+        assert_eq!(client.reply(), Value::ok());
+        if number % 100 == 0 {
+            most = most.max(proxy.allocated_bytes().saturating_sub(before));
+        }
+    }
+    sending.join().unwrap();
+    println!("{most} bytes more at most");
+    assert!(most < MOST, "{most} bytes more");
 }
 
 /// A request that comes slowly is waited for by nobody else, whatever its size.

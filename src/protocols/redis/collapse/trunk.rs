@@ -411,3 +411,24 @@ pub(super) fn exchange(request: &Request, outcome: Outcome) -> Exchange<RedisPar
         part: RedisPart { blocked: false },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server that takes a little less than what comes, all the time.
+    #[test]
+    fn what_has_been_written_is_not_kept() {
+        let mut queue = Queue::default();
+        let piece = vec![0; 64 * 1024];
+        for round in 0..1000 {
+            queue.bytes.extend_from_slice(&piece);
+            queue.queued += piece.len() as u64;
+            queue.wrote(piece.len() - usize::from(round < 10), Instant::now());
+            assert!(queue.bytes.len() <= 2 * MAX_QUEUED);
+        }
+        let left = queue.bytes.len() - queue.gone;
+        assert_eq!(left, 10);
+        assert_eq!(queue.bytes_written(), 1000 * piece.len() as u64 - 10);
+    }
+}
