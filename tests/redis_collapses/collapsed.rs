@@ -90,7 +90,7 @@ pub fn at_server(direct: &mut RedisClient) -> Vec<BTreeMap<String, String>> {
 /// The statistics when all clients have left and nothing is under way.
 #[track_caller]
 pub fn at_rest(proxy: &Proxy) -> Stats {
-    let stats = eventually("all has ended and been gathered", || {
+    eventually("all has ended and been gathered", || {
         let stats = proxy.stats();
         let open = [
             "listener.redis.downstream_cx_active",
@@ -100,8 +100,7 @@ pub fn at_rest(proxy: &Proxy) -> Stats {
         ];
         let is_at_rest = open.iter().all(|name| stats.value(name) == 0);
         (is_at_rest && is_gathered(&stats)).then_some(stats)
-    });
-    stats
+    })
 }
 
 /// A worker hands its histograms over later than its counters: all commands have been weighed when they have been counted.
