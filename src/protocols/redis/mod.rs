@@ -1,7 +1,7 @@
 //! Redis: what a worker keeps for one listener, the tap that watches a connection, and [`collapse`], where clients share connections.
 //!
 //! The series of a listener are looked up when the worker takes the listener over, those of a command when it is first seen
-//! ([`commands`]); the request path only adds. Which reply answers which request is for [`conversation`] to say.
+//! (`commands`); the request path only adds. Which reply answers which request is for `conversation` to say.
 
 pub mod collapse;
 mod commands;

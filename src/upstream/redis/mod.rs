@@ -1,5 +1,5 @@
-//! Redis servers that clients share connections to: what a connection has to be before it is lent ([`profile`]), and how it becomes that
-//! ([`greeting`]); and which of them has which keys ([`slots`]).
+//! Redis servers that clients share connections to: what a connection has to be before it is lent (`profile`), and how it becomes that
+//! (`greeting`); and which of them has which keys (`slots`).
 
 mod greeting;
 mod ketama;

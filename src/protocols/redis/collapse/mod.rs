@@ -1,14 +1,14 @@
 //! Collapse mode: many clients over few upstream connections.
 //!
-//! accept → decode → decide: a [`Session`] reads requests and says of each what it needs ([`decide`]). Most need nothing but a server: they
-//! go over a connection that all clients of the worker share, one behind the other ([`forward`], [`trunk`]), and what clients sent at the same
-//! time goes out in one write. What is about the client's own connection is answered here ([`answer`]). What changes the connection that it comes
-//! on, or holds it up, gets one of its own until nothing of that is left ([`own`]).
+//! accept → decode → decide: a [`Session`] reads requests and says of each what it needs (`decide`). Most need nothing but a server: they
+//! go over a connection that all clients of the worker share, one behind the other (`forward`, `trunk`), and what clients sent at the same
+//! time goes out in one write. What is about the client's own connection is answered here (`answer`). What changes the connection that it comes
+//! on, or holds it up, gets one of its own until nothing of that is left (`own`).
 //!
 //! A client's replies come in the order of its requests: whatever can't go over the shared connection waits until all before it has been
 //! answered, and all behind it waits as well.
 //!
-//! Nobody ever gets another client's data: see [`trunk`] for what ends a shared connection, and [`own`] for when one is given back.
+//! Nobody ever gets another client's data: see `trunk` for what ends a shared connection, and `own` for when one is given back.
 
 mod answer;
 mod carrier;
