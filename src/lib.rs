@@ -10,10 +10,11 @@
 //!   clock.
 //! * **observe** ([`protocols`]): a session looks its series up once and pairs requests with
 //!   replies.
-//! * **decide** ([`protocols::mongo::collapse`]): who answers a request, and which server, where
-//!   clients share connections; elsewhere every byte goes on.
+//! * **decide** ([`protocols::mongo::collapse`], [`protocols::redis::collapse`]): who answers a request,
+//!   and which server, where clients share connections; elsewhere every byte goes on.
 //! * **forward** ([`upstream`]): over a connection of the client's own, unchanged
-//!   ([`protocols::relay`]), or over one that is lent for one operation ([`upstream::pool`]).
+//!   ([`protocols::relay`]), or over one that is lent for one operation ([`upstream::pool`]), or, with
+//!   Redis, shared by many.
 //! * **report** ([`exchange`], [`stats`]): every request ends as one [`exchange::Exchange`], every
 //!   connection as one [`exchange::ConnectionRecord`]; all numbers are views of those.
 //!
