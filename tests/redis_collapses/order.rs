@@ -160,3 +160,27 @@ fn typed_lines_are_requests_like_others() {
         assert_eq!(client.reply(), wanted);
     }
 }
+
+/// What ends a pause, or a script, is not sent behind what it is to end.
+#[test]
+fn what_holds_all_up_can_be_ended_by_anybody() {
+    let collapsed = Collapsed::start();
+    let [mut pauses, mut waits, mut ends] = [(); 3].map(|()| collapsed.client());
+    say(&mut waits, "PING");
+    assert_eq!(say(&mut pauses, "CLIENT PAUSE 60000 WRITE"), Value::ok());
+    waits.send(&["SET", "k", "x"]);
+    collapsed.expect_at_server(1);
+    assert_eq!(say(&mut ends, "CLIENT UNPAUSE"), Value::ok());
+    assert_eq!(waits.reply(), Value::ok());
+
+    waits.send(&["EVAL", "while true do end", "0"]);
+    eventually("it is killed", || {
+        (say(&mut ends, "SCRIPT KILL") == Value::ok()).then_some(())
+    });
+    let said = waits.reply();
+    assert!(said.error().contains("Script killed by user"), "{said:?}");
+    eventually("nothing is lent", || {
+        let stats = collapsed.proxy.stats();
+        (stats.value("cluster.redis.pool.active") == 1).then_some(())
+    });
+}

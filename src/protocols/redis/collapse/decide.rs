@@ -73,12 +73,12 @@ impl Plan {
 
     fn of_class(command: &'static Command, blocks: impl FnOnce() -> bool) -> Self {
         match command.class {
-            Class::Plain => Self::Own(Stay::Short),
+            // Behind a command that is paused, on the same connection, nobody would read it.
+            Class::Plain | Class::ClientUnpause => Self::Own(Stay::Short),
             // They are about all connections of the server, or of another one. EXEC and its like find nothing to end.
             Class::ClientList
             | Class::ClientKill
             | Class::ClientPause
-            | Class::ClientUnpause
             | Class::ClientUnblock
             | Class::Exec
             | Class::Discard

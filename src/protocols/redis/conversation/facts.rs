@@ -68,6 +68,7 @@ impl Facts {
                 | Class::Unwatch
                 | Class::ClientGetname
                 | Class::ClientList
+                | Class::ClientUnpause
         )
     }
 
