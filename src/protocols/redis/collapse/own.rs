@@ -83,12 +83,13 @@ impl Session<'_> {
             trunks.refresh(self.identity.id);
         }
         let mut lease = lease?;
-        self.prepare(&mut lease, stay)
-            .await
-            .map_err(|error| Refusal::CannotConnect {
-                why: error.to_string(),
-            })?;
-        Ok((lease, long_wait))
+        let preparing = tokio::time::timeout(waiting, self.prepare(&mut lease, stay));
+        let why = match preparing.await {
+            Ok(Ok(())) => return Ok((lease, long_wait)),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("{} does not answer", lease.endpoint().name),
+        };
+        Err(Refusal::CannotConnect { why })
     }
 
     /// The server that has a key, or any, where the key decides.
