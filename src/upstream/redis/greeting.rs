@@ -23,7 +23,7 @@ pub struct Greeted {
 #[derive(Debug, thiserror::Error)]
 pub enum GreetingError {
     /// The server answered with an error: its line, as it came, with the `-` and without the end of the line.
-    #[error("the server answered `{}`", String::from_utf8_lossy(.0))]
+    #[error("the server answered `{}`", without_arguments(.0))]
     Refused(Vec<u8>),
     /// The connection ended, or failed.
     #[error("the connection ended in the greeting: {0}")]
@@ -180,6 +180,14 @@ async fn read_answers(stream: &mut Stream, count: usize) -> Result<Vec<Vec<u8>>,
     }
 }
 
+/// A server that does not know a command repeats what was behind it (`unknown command 'HELLO', with args beginning with: '3' 'AUTH'`), which
+/// may be a password.
+fn without_arguments(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    let told = text.split_once(", with args").map(|(told, _)| told);
+    told.unwrap_or(&text).to_owned()
+}
+
 fn line(mut answer: Vec<u8>) -> Vec<u8> {
     while answer
         .last()
@@ -188,4 +196,19 @@ fn line(mut answer: Vec<u8>) -> Vec<u8> {
         answer.pop();
     }
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_that_a_server_repeats_is_not_told() {
+        let line =
+            b"-ERR unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'anna' 'canary' ";
+        let told = GreetingError::Refused(line.to_vec()).to_string();
+        assert_eq!(told, "the server answered `-ERR unknown command 'HELLO'`");
+        let told = GreetingError::Refused(b"-NOAUTH Authentication required.".to_vec()).to_string();
+        assert!(told.ends_with("`-NOAUTH Authentication required.`"));
+    }
 }
