@@ -5,6 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Profiles that a cluster knows at most: each has been accepted by a server, so there are as many as users times databases.
 const MAX_PROFILES: usize = 4096;
 
+/// Those of clients that log in, at most: a user without a password is one that takes any, so there may be more than users. Clients that do
+/// not log in must not be refused a database, or a version, for that.
+const MAX_LOGINS: usize = MAX_PROFILES - 1024;
+
 /// A version of RESP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Version {
@@ -103,7 +107,9 @@ impl Profiles {
         }
         let mut known = self.lock();
         let place = known.len();
-        if place >= MAX_PROFILES {
+        let is_login = |profile: &Profile| profile.credential.is_some();
+        let logins = || known.iter().filter(|known| is_login(known)).count();
+        if place >= MAX_PROFILES || (is_login(profile) && logins() >= MAX_LOGINS) {
             return None;
         }
         known.push(Arc::new(profile.clone()));
@@ -147,6 +153,24 @@ mod tests {
         };
         assert_eq!(profiles.admit(&secret), Some(ProfileId(3)));
         assert!(!format!("{secret:?}").contains("canary"));
+    }
+
+    #[test]
+    fn logins_leave_room_for_those_who_do_not_log_in() {
+        let profiles = Profiles::new();
+        let login = |number: usize| Profile {
+            credential: Some(Credential {
+                username: Some(b"default"[..].into()),
+                password: Password::new(number.to_string().as_bytes()),
+            }),
+            ..Profile::default()
+        };
+        for number in 0..MAX_LOGINS {
+            assert!(profiles.admit(&login(number)).is_some());
+        }
+        assert_eq!(profiles.admit(&login(MAX_LOGINS)), None);
+        assert!(profiles.admit(&login(0)).is_some(), "it is known");
+        assert!(profiles.admit(&of(1)).is_some());
     }
 
     #[test]
