@@ -67,7 +67,7 @@ pub(super) async fn carry(trunk: Rc<Trunk>, trunks: Rc<Trunks>, scratch: Scratch
             trunk.close();
             trunks.failed(&trunk);
             let refusal = Refusal::from(error);
-            let waiting = std::mem::take(&mut *trunk.queue.borrow_mut()).waiting;
+            let waiting = std::mem::take(&mut trunk.queue.borrow_mut().waiting);
             for asked in waiting.into_iter().filter_map(Waiting::asked) {
                 asked.refuse(&refusal);
             }
