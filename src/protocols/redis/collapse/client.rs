@@ -234,7 +234,11 @@ impl Client {
     pub(super) fn blocks(&self, cx: &Context<'_>) -> bool {
         let is_full = !self.is_gone() && self.held() > MAX_HELD;
         if is_full {
-            *self.blocked.borrow_mut() = Some(cx.waker().clone());
+            let known = self.blocked.replace(Some(cx.waker().clone()));
+            // From now on its time is measured: its session has to hear of it, which waits for nothing but room in the socket.
+            if known.is_none() {
+                self.wake();
+            }
         }
         is_full
     }
