@@ -5,7 +5,7 @@
 mod support;
 
 use std::io::{BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,8 @@ use support::mongo::{Client, Template, answering};
 use support::peer::{connect, scripted};
 use support::proxy::{Proxy, one_listener};
 use support::recorder::Recorder;
+use support::redis::Redis;
+use support::resp::RedisClient;
 use support::stats::Stats;
 use support::wire::{op_msg, read_message, request_id};
 
@@ -63,86 +65,82 @@ fn ten_thousand_series_with_two_thousand_live_histograms_are_small_and_quick_to_
 
 #[test]
 fn an_idle_connection_costs_kilobytes_and_gives_them_back() {
+    expect_small("mongo", answering(), "", |address| {
+        let mut client = Client::connect(address);
+        client.find("shop.carts", "checkout.load_cart");
+        client
+    });
+}
+
+#[test]
+fn an_idle_http_connection_costs_kilobytes_and_gives_them_back() {
+    let server = Recorder::start();
+    expect_small("http", server.address(), "", |address| {
+        let mut client = connect(address);
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: a browser\r\n\r\n")
+            .unwrap();
+        let mut said = Vec::new();
+        let mut buffer = [0; 512];
+        while !said.ends_with(b"\r\n\r\nok") {
+            let read = client.read(&mut buffer).unwrap();
+            assert!(read > 0);
+            said.extend(&buffer[..read]);
+        }
+        client
+    });
+}
+
+#[test]
+fn an_idle_redis_connection_costs_kilobytes_and_gives_them_back() {
+    let redis = Redis::start();
+    for mode in ["tap", "collapse"] {
+        let more = format!(", redis: {{ mode: {mode} }}");
+        expect_small("redis", redis.address(), &more, |address| {
+            let mut client = RedisClient::connect(address);
+            client.command(&["SET", "key", "value"]);
+            client
+        });
+    }
+}
+
+/// Opens thousands of connections with a request each, twice. `more` belongs to the listener.
+#[track_caller]
+fn expect_small<C>(
+    protocol: &str,
+    server: SocketAddr,
+    more: &str,
+    connect: impl Fn(SocketAddr) -> C,
+) {
     const CONNECTIONS: usize = 2_000;
     const MOST_EACH: u64 = 6 << 10;
     allow_descriptors(8 * CONNECTIONS);
     let proxy = Proxy::start(&format!(
-        "{}workers: 2\n",
-        one_listener("mongo", answering())
+        "workers: 2\nlisteners:\n  - {{ name: it, listen: 127.0.0.1:0, protocol: {protocol}, cluster: them{more} }}\n\
+         clusters:\n  - {{ name: them, endpoints: ['{server}'] }}\n",
     ));
-    let address = proxy.address("mongo");
-    let connected = |count: usize| -> Vec<Client> {
-        let connect = |_| {
-            let mut client = Client::connect(address);
-            client.find("shop.carts", "checkout.load_cart");
-            client
-        };
-        (0..count).map(connect).collect()
-    };
+    let address = proxy.address("it");
+    let connected = |count| -> Vec<C> { (0..count).map(|_| connect(address)).collect() };
     // What the first connections bring into being is not the cost of one more.
     let _early = connected(50);
     let before = proxy.resident_bytes();
     let clients = connected(CONNECTIONS);
     let each = proxy.resident_bytes().saturating_sub(before) / CONNECTIONS as u64;
-    println!("{each} bytes a connection");
-    assert!(each < MOST_EACH, "{each} bytes a connection");
+    println!("{each} bytes a connection of {protocol}{more}");
+    assert!(each < MOST_EACH, "{each} bytes a connection{more}");
 
     drop(clients);
+    let active = match protocol {
+        "http" => "http.it.downstream_cx_active",
+        _ => "listener.it.downstream_cx_active",
+    };
     support::eventually("all are closed", || {
-        (proxy.stats().value("listener.mongo.downstream_cx_active") == 50).then_some(())
+        (proxy.stats().value(active) == 50).then_some(())
     });
     let full = proxy.resident_bytes();
     drop(connected(CONNECTIONS));
     let grown = proxy.resident_bytes().saturating_sub(full);
     println!("{grown} bytes more for as many again");
-    assert!(
-        grown < 1 << 20,
-        "memory is not used again: {grown} bytes more"
-    );
-}
-
-#[test]
-fn an_idle_http_connection_costs_kilobytes_and_gives_them_back() {
-    const CONNECTIONS: usize = 2_000;
-    const MOST_EACH: u64 = 6 << 10;
-    allow_descriptors(8 * CONNECTIONS);
-    let server = Recorder::start();
-    let proxy = Proxy::start(&format!(
-        "{}workers: 2\n",
-        one_listener("http", server.address())
-    ));
-    let address = proxy.address("http");
-    let connected = |count: usize| -> Vec<TcpStream> {
-        let connect = |_| {
-            let mut client = connect(address);
-            client
-                .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: a browser\r\n\r\n")
-                .unwrap();
-            let mut said = Vec::new();
-            let mut buffer = [0; 512];
-            while !said.ends_with(b"\r\n\r\nok") {
-                let read = client.read(&mut buffer).unwrap();
-                assert!(read > 0);
-                said.extend(&buffer[..read]);
-            }
-            client
-        };
-        (0..count).map(connect).collect()
-    };
-    let _early = connected(50);
-    let before = proxy.resident_bytes();
-    let clients = connected(CONNECTIONS);
-    let each = proxy.resident_bytes().saturating_sub(before) / CONNECTIONS as u64;
-    println!("{each} bytes an HTTP connection");
-    assert!(each < MOST_EACH, "{each} bytes a connection");
-
-    drop(clients);
-    support::eventually("all are closed", || {
-        (proxy.stats().value("http.http.downstream_cx_active") == 50).then_some(())
-    });
-    let full = proxy.resident_bytes();
-    drop(connected(CONNECTIONS));
-    let grown = proxy.resident_bytes().saturating_sub(full);
     assert!(
         grown < 1 << 20,
         "memory is not used again: {grown} bytes more"

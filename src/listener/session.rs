@@ -112,7 +112,7 @@ pub async fn redis_session(
         Ok(client) => client,
         Err(reason) => return open.close(early(reason), 0),
     };
-    let session = RedisSession::new(Rc::clone(listener), client, &handle, scratch);
+    let mut session = RedisSession::new(Rc::clone(listener), client, &handle, scratch);
     let (ended, cut) = session.run().await;
     open.close(ended, cut);
 }
@@ -419,6 +419,12 @@ mod tests {
     #[test]
     fn the_session_of_an_http_client_is_small() {
         let bytes = size_of_what_is_returned(http_session);
+        assert!(bytes <= 2048, "{bytes}");
+    }
+
+    #[test]
+    fn the_session_of_a_redis_client_that_shares_connections_is_small() {
+        let bytes = size_of_what_is_returned(redis_session);
         assert!(bytes <= 2048, "{bytes}");
     }
 

@@ -1,6 +1,8 @@
 //! What the proxy answers itself: who the client is, which database and which version it wants. A server is asked whether it takes that,
 //! on a connection that is closed again; from then on the client's requests go over connections that are like that.
 
+use std::rc::Rc;
+
 use super::client;
 use super::decide::{Answer, database};
 use super::errors::Refusal;
@@ -28,12 +30,6 @@ enum Reply {
     Refused(Refusal),
 }
 
-impl Asked {
-    fn argument(&self, index: usize) -> &[u8] {
-        self.arguments.get(index).map_or(&[], Vec::as_slice)
-    }
-}
-
 impl Identity {
     /// A client that has said nothing.
     pub(super) fn of_stranger(shared: Option<&SharedRedis>) -> Self {
@@ -51,25 +47,20 @@ impl Identity {
     }
 }
 
-/// The arguments of a request that the proxy answers.
-struct Asked {
-    arguments: Vec<Vec<u8>>,
-}
-
 impl Session<'_> {
     /// Answers the first request that is held in the server's place. All before it has been answered.
     pub(super) async fn answer(&mut self, answer: Answer) -> Result<(), End> {
         let Some((request, arguments, application)) = self.first_request() else {
             return Ok(());
         };
-        let asked = Asked { arguments };
+        let argument = |index| argument(&arguments, index);
         let reply = match answer {
-            Answer::Auth => self.auth(&asked).await,
-            Answer::Hello => self.hello(&asked).await,
-            Answer::Select => self.select(&asked).await,
+            Answer::Auth => self.auth(&arguments).await,
+            Answer::Hello => self.hello(&arguments).await,
+            Answer::Select => self.select(argument(1)).await,
             Answer::Reset => self.reset(),
             Answer::Quit | Answer::SetInfo => Reply::Ok,
-            Answer::SetName => self.set_name(asked.argument(2)),
+            Answer::SetName => self.set_name(argument(2)),
             Answer::GetName => self.get_name(),
             Answer::Refuse(command) => Reply::Refused(Refusal::NotShared { command }),
             Answer::Crossed => Reply::Refused(Refusal::Crossed),
@@ -99,8 +90,8 @@ impl Session<'_> {
     }
 
     /// AUTH password, or AUTH user password.
-    async fn auth(&mut self, asked: &Asked) -> Reply {
-        let (username, password) = match asked.arguments.get(1..).unwrap_or_default() {
+    async fn auth(&mut self, arguments: &[Vec<u8>]) -> Reply {
+        let (username, password) = match arguments.get(1..).unwrap_or_default() {
             [password] => (None, password),
             [username, password] => (Some(username.as_slice()), password),
             _ => {
@@ -115,15 +106,15 @@ impl Session<'_> {
             }),
             ..self.identity.profile.clone()
         };
-        match self.become_(profile, false).await {
+        match self.introduce(profile, false).await {
             Ok(_) => Reply::Ok,
             Err(refusal) => Reply::Refused(refusal),
         }
     }
 
     /// `SELECT database`.
-    async fn select(&mut self, asked: &Asked) -> Reply {
-        let Some(database) = database(asked.argument(1)) else {
+    async fn select(&mut self, written: &[u8]) -> Reply {
+        let Some(database) = database(written) else {
             let line = b"-ERR invalid DB index".to_vec();
             return Reply::Refused(Refusal::Server { line });
         };
@@ -136,22 +127,22 @@ impl Session<'_> {
             self.is_now(profile, id);
             return Reply::Ok;
         }
-        match self.become_(profile, false).await {
+        match self.introduce(profile, false).await {
             Ok(_) => Reply::Ok,
             Err(refusal) => Reply::Refused(refusal),
         }
     }
 
     /// `HELLO [version [AUTH user password] [SETNAME name]]`.
-    async fn hello(&mut self, asked: &Asked) -> Reply {
+    async fn hello(&mut self, arguments: &[Vec<u8>]) -> Reply {
         let mut profile = self.identity.profile.clone();
-        match asked.argument(1) {
+        match argument(arguments, 1) {
             b"2" => profile.version = Version::Two,
             b"3" => profile.version = Version::Three,
-            b"" if asked.arguments.len() == 1 => {}
+            b"" if arguments.len() == 1 => {}
             written => return Reply::Refused(unknown_version(written)),
         }
-        let mut options = asked.arguments.get(2..).unwrap_or_default();
+        let mut options = arguments.get(2..).unwrap_or_default();
         let (mut name, mut says_who) = (None, false);
         loop {
             match options {
@@ -181,7 +172,7 @@ impl Session<'_> {
         }
         let reply = match self.known_hello(&profile).filter(|_| !says_who) {
             Some(reply) => Ok(Some(reply)),
-            None => self.become_(profile, true).await,
+            None => self.introduce(profile, true).await,
         };
         match reply {
             Ok(reply) => {
@@ -237,12 +228,12 @@ impl Session<'_> {
     }
 
     /// Asks a server whether it takes a client that is like this; from then on it is. Returns the reply to HELLO.
-    async fn become_(
+    async fn introduce(
         &mut self,
         profile: Profile,
         says_hello: bool,
     ) -> Result<Option<Vec<u8>>, Refusal> {
-        let trunks = std::rc::Rc::clone(&self.listener.trunks);
+        let trunks = Rc::clone(&self.listener.trunks);
         let cluster = trunks.cluster();
         let mut last = Refusal::CannotConnect {
             why: "it has no endpoint".to_owned(),
@@ -284,6 +275,11 @@ impl Session<'_> {
     fn shared(&self) -> Option<&SharedRedis> {
         self.listener.trunks.cluster().redis.as_ref()
     }
+}
+
+/// One of the arguments of a request; nothing where it has none.
+fn argument(arguments: &[Vec<u8>], index: usize) -> &[u8] {
+    arguments.get(index).map_or(&[], Vec::as_slice)
 }
 
 /// As Redis says it: drivers take the prefix for "this server speaks version 2 only".

@@ -14,7 +14,7 @@ use crate::protocols::redis::commands::Series;
 use crate::stats::{RedisKeys, Scope};
 
 /// Bytes of replies that are held for a client that does not read. With more, the connection that its replies come on is not read either,
-/// which holds up everybody on it: such a client has [`super::STALLED`] to go on.
+/// which holds up everybody on it: such a client has [`super::session::STALLED`] to go on.
 const MAX_HELD: usize = 1024 * 1024;
 
 /// Below so many, reading goes on.

@@ -1,7 +1,6 @@
 //! decode → decide → forward: requests that need nothing but a server go to it at once, over connections that clients share.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use narrows_parsers::Step;
 use narrows_parsers::redis::command::{Class, Command, Split};
@@ -16,15 +15,14 @@ use super::session::{MAX_HELD, Need, Session};
 use super::split::{Merge, parts};
 use super::trunks::Trunks;
 use crate::protocols::redis::commands::Series;
-use crate::upstream::redis::{SharedRedis, SlotMap};
 
 impl Session<'_> {
     /// Deals with every request in `data` that needs nothing but a server. Returns where the first that needs more, or is not whole, begins.
     pub(super) fn process(&mut self, data: &[u8]) -> usize {
         let (mut begin, mut seen) = (0, self.seen);
         let trunks = Rc::clone(&self.listener.trunks);
-        let map = trunks.slots();
-        let routes = self.routes(&trunks, map.as_ref().and_then(|map| map.as_ref()));
+        let slots = trunks.slots();
+        let routes = trunks.routes(slots.as_ref(), self.replica());
         let mut requests = std::mem::take(&mut self.requests);
         while self.need.is_none()
             && let Some(unseen) = data.get(seen..).filter(|unseen| !unseen.is_empty())
@@ -165,22 +163,10 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Where its requests go now.
-    pub(super) fn routes<'t>(
-        &self,
-        trunks: &'t Trunks,
-        map: Option<&'t Arc<SlotMap>>,
-    ) -> Routes<'t> {
-        let redis = trunks.redis();
-        if let Some(ring) = redis.and_then(|redis| redis.ring()) {
-            return Routes::Ring(ring);
-        }
-        match (redis.is_some_and(SharedRedis::is_cluster), map) {
-            (false, _) => Routes::One,
-            (true, None) => Routes::Unknown,
-            // The same replica for all that a client reads: it sees no older state than it saw before.
-            (true, Some(map)) => Routes::Slots(map, self.identity.replica_id.map(|_| self.number)),
-        }
+    /// The number of the replica that it reads from, if it reads from one: the same for all it reads, so that it sees no older state than
+    /// it saw before.
+    pub(super) fn replica(&self) -> Option<usize> {
+        self.identity.replica_id.map(|_| self.number)
     }
 }
 

@@ -3,16 +3,18 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use narrows_parsers::redis::Request;
 
-use super::route::{Routes, Way};
+use super::route::Way;
 use super::split::parts;
 use super::trunk::Ride;
 use super::trunks::Trunks;
 use crate::protocols::redis::commands::Series;
 use crate::protocols::relay::Scratch;
 use crate::stats::{Redis, Scope};
+use crate::upstream::Endpoint;
 use crate::upstream::redis::ProfileId;
 
 /// Percent of a whole.
@@ -52,13 +54,8 @@ impl Mirror {
         if gathered < WHOLE {
             return;
         }
-        let map = self.trunks.slots();
-        let routes = match (map.as_ref().map(|map| map.as_ref()), self.trunks.ring()) {
-            (_, Some(ring)) => Routes::Ring(ring),
-            (Some(Some(map)), _) => Routes::Slots(map, None),
-            (Some(None), _) => Routes::Unknown,
-            (None, _) => Routes::One,
-        };
+        let slots = self.trunks.slots();
+        let routes = self.trunks.routes(slots.as_ref(), None);
         let sent = match routes.way(series.command, request, whole) {
             Way::First => self.send(None, whole, scratch),
             Way::To(endpoint) | Way::Replica(endpoint) => self.send(Some(endpoint), whole, scratch),
@@ -80,12 +77,7 @@ impl Mirror {
     }
 
     /// False when too much waits for that server already.
-    fn send(
-        &self,
-        endpoint: Option<&std::sync::Arc<crate::upstream::Endpoint>>,
-        bytes: &[u8],
-        scratch: &Scratch,
-    ) -> bool {
+    fn send(&self, endpoint: Option<&Arc<Endpoint>>, bytes: &[u8], scratch: &Scratch) -> bool {
         let trunk = self.trunks.trunk(endpoint, ProfileId::default(), scratch);
         let mut rides = self.rides.borrow_mut();
         rides.retain(|ride| ride.trunk().is_open());

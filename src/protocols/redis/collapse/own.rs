@@ -35,7 +35,7 @@ impl Session<'_> {
             }
             // What comes behind belongs to what can't be done: the rest of a transaction, or of a large request. It must not be carried out
             // by itself.
-            Err(refusal) => return Err(self.refuse_and_close(&refusal).await),
+            Err(refusal) => return Err(self.refuse_and_close(&refusal)),
         };
         self.relay(lease).await
     }
@@ -95,8 +95,8 @@ impl Session<'_> {
     /// The server that has a key, or any, where the key decides.
     fn endpoint_of(&self, key: Option<&[u8]>) -> Option<Arc<Endpoint>> {
         let trunks = &*self.listener.trunks;
-        let map = trunks.slots();
-        let routes = self.routes(trunks, map.as_ref().and_then(|map| map.as_ref()));
+        let slots = trunks.slots();
+        let routes = trunks.routes(slots.as_ref(), self.replica());
         let group = key.map(|key| routes.group(key));
         routes.server(group).map(Arc::clone)
     }

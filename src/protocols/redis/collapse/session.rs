@@ -148,15 +148,16 @@ impl<'a> Session<'a> {
     }
 
     /// Serves the client to its end. Says how that came, and how many requests it cut off.
-    pub async fn run(mut self) -> (Ended, usize) {
+    pub async fn run(&mut self) -> (Ended, usize) {
         let end = loop {
             let need = std::future::poll_fn(|cx| self.poll(cx)).await;
+            // What is rare is not to make every session larger.
             let outcome = match need {
                 Need::Rest => Ok(()),
-                Need::Own(stay) => self.own(stay).await,
-                Need::Slots => self.know_slots().await,
-                Need::Answer(answer) => self.answer(answer).await,
-                Need::Refuse(refusal) => Err(self.refuse_and_close(&refusal).await),
+                Need::Own(stay) => Box::pin(self.own(stay)).await,
+                Need::Slots => Box::pin(self.know_slots()).await,
+                Need::Answer(answer) => Box::pin(self.answer(answer)).await,
+                Need::Refuse(refusal) => Err(self.refuse_and_close(&refusal)),
                 Need::End(end) => Err(end),
             };
             if let Err(end) = outcome {
@@ -410,7 +411,7 @@ impl<'a> Session<'a> {
     }
 
     /// Says why nothing more is taken from this client.
-    pub(super) async fn refuse_and_close(&mut self, refusal: &Refusal) -> End {
+    pub(super) fn refuse_and_close(&mut self, refusal: &Refusal) -> End {
         let reply = refusal.reply(self.listener.redis.cluster_name());
         self.client.say(&reply);
         End::by_us(match refusal {
@@ -419,12 +420,12 @@ impl<'a> Session<'a> {
         })
     }
 
-    async fn end(mut self, end: End) -> (Ended, usize) {
+    async fn end(&mut self, end: End) -> (Ended, usize) {
         if matches!(
             end.reason,
             CloseReason::LastReply | CloseReason::Malformed | CloseReason::NoUpstream
         ) {
-            self.write_the_rest().await;
+            Box::pin(self.write_the_rest()).await;
         }
         self.stream.announce_end();
         self.client.leave();

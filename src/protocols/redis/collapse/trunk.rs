@@ -171,9 +171,7 @@ impl Trunk {
         if is_full || !self.is_open() {
             return false;
         }
-        let is_first = queue.bytes.is_empty();
-        queue.bytes.extend_from_slice(bytes);
-        queue.queued += bytes.len() as u64;
+        let is_first = queue.push(bytes);
         queue.waiting.push_back(Waiting::Unheard);
         drop(queue);
         if is_first {
@@ -191,8 +189,7 @@ impl Trunk {
         asked.written = None;
         if !prelude.is_empty() {
             let mut queue = self.queue.borrow_mut();
-            queue.bytes.extend_from_slice(prelude);
-            queue.queued += prelude.len() as u64;
+            queue.push(prelude);
             queue.waiting.push_back(Waiting::Unheard);
         }
         asked.kept = Some(bytes.clone());
@@ -202,10 +199,8 @@ impl Trunk {
 
     fn push(&self, mut asked: Asked, bytes: &[u8]) {
         let mut queue = self.queue.borrow_mut();
-        let is_first = queue.bytes.is_empty();
         asked.start = queue.queued;
-        queue.bytes.extend_from_slice(bytes);
-        queue.queued += bytes.len() as u64;
+        let is_first = queue.push(bytes);
         asked.end = queue.queued;
         queue.waiting.push_back(Waiting::Asked(asked));
         drop(queue);
@@ -254,6 +249,14 @@ impl Trunk {
 }
 
 impl Queue {
+    /// Adds to what is to be written. True when that was nothing before.
+    fn push(&mut self, bytes: &[u8]) -> bool {
+        let is_first = self.bytes.is_empty();
+        self.bytes.extend_from_slice(bytes);
+        self.queued += bytes.len() as u64;
+        is_first
+    }
+
     /// So many bytes more have been given to the socket, in a write that began at `now`.
     pub(super) fn wrote(&mut self, count: usize, now: Instant) {
         self.gone += count;
@@ -422,8 +425,7 @@ mod tests {
         let mut queue = Queue::default();
         let piece = vec![0; 64 * 1024];
         for round in 0..1000 {
-            queue.bytes.extend_from_slice(&piece);
-            queue.queued += piece.len() as u64;
+            queue.push(&piece);
             queue.wrote(piece.len() - usize::from(round < 10), Instant::now());
             assert!(queue.bytes.len() <= 2 * MAX_QUEUED);
         }

@@ -9,11 +9,12 @@ use arc_swap::Guard;
 
 use super::carrier::carry;
 use super::errors::Refusal;
+use super::route::Routes;
 use super::trunk::Trunk;
 use crate::protocols::relay::Scratch;
 use crate::stats::{Cluster as ClusterStat, Scope};
 use crate::upstream::pool::{CheckoutError, ClusterPool, Lease};
-use crate::upstream::redis::{ProfileId, Ring, SharedRedis, SlotMap};
+use crate::upstream::redis::{ProfileId, SharedRedis, SlotMap};
 use crate::upstream::{Cluster, Endpoint};
 
 /// What trunks are made of.
@@ -178,15 +179,27 @@ impl Trunks {
         self.cluster.redis.as_ref()
     }
 
-    /// Which server has which keys, where that follows from their names.
-    pub(super) fn ring(&self) -> Option<&Ring> {
-        self.redis()?.ring()
-    }
-
     /// Which server of a Redis Cluster has which slots; `None` where there is none.
     pub(super) fn slots(&self) -> Option<Guard<Option<Arc<SlotMap>>>> {
         let redis = self.redis().filter(|redis| redis.is_cluster());
         redis.map(|redis| redis.slots())
+    }
+
+    /// Where requests go now, by what [`Self::slots`] says. With a number, those that only read go to a replica.
+    pub(super) fn routes<'t>(
+        &'t self,
+        slots: Option<&'t Guard<Option<Arc<SlotMap>>>>,
+        replica: Option<usize>,
+    ) -> Routes<'t> {
+        match (
+            self.redis().and_then(SharedRedis::ring),
+            slots.map(|slots| &**slots),
+        ) {
+            (Some(ring), _) => Routes::Ring(ring),
+            (None, None) => Routes::One,
+            (None, Some(None)) => Routes::Unknown,
+            (None, Some(Some(map))) => Routes::Slots(map, replica),
+        }
     }
 
     pub(super) fn stats(&self) -> &Scope<ClusterStat> {
