@@ -70,6 +70,7 @@ fn every_yaml_block_is_a_valid_config() {
         let block = block
             .replace("/etc/narrows/users", "tests/config/users")
             .replace("/run/secrets/mongo", "tests/config/password")
+            .replace("/run/secrets/redis", "tests/config/password")
             .replace("/etc/narrows/orders.pem", &certificate)
             .replace("/etc/narrows/orders.key", &key)
             .replace("/etc/narrows/clients-ca.pem", &ca)

@@ -15,7 +15,7 @@ mod redis_suite;
 use std::net::SocketAddr;
 
 use redis::ProtocolVersion;
-use redis_suite::Options;
+use redis_suite::{Options, run_to_its_end};
 use serde_json::Value;
 use support::eventually;
 use support::proxy::Proxy;
@@ -67,22 +67,6 @@ fn expect_counted(proxy: &Proxy, did: &Value) {
     proxy.stats().expect("redis.redis.decoding_error", 0);
 }
 
-fn rust(address: SocketAddr, options: &Options) -> Value {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(redis_suite::run(address, options))
-}
-
-/// Where connections are shared, nobody can ask what its own has written.
-fn shared(protocol: ProtocolVersion) -> Options {
-    Options {
-        without: vec!["replicas"],
-        ..Options::of(protocol)
-    }
-}
-
 #[test]
 fn redis_py_tapped_with_resp2() {
     tapped(|address| redis_py(address, &["--resp", "2"]));
@@ -105,40 +89,40 @@ fn ioredis_tapped_with_resp3() {
 
 #[test]
 fn rust_tapped_with_resp2() {
-    tapped(|address| rust(address, &Options::of(ProtocolVersion::RESP2)));
+    tapped(|address| run_to_its_end(address, &Options::of(ProtocolVersion::RESP2)));
 }
 
 #[test]
 fn rust_tapped_with_resp3() {
-    tapped(|address| rust(address, &Options::of(ProtocolVersion::RESP3)));
+    tapped(|address| run_to_its_end(address, &Options::of(ProtocolVersion::RESP3)));
 }
 
 #[test]
 fn redis_py_collapsed_with_resp2() {
-    collapsed(|address| redis_py(address, &["--resp", "2", "--without", "replicas"]));
+    collapsed(|address| redis_py(address, &["--resp", "2"]));
 }
 
 #[test]
 fn redis_py_collapsed_with_resp3() {
-    collapsed(|address| redis_py(address, &["--resp", "3", "--without", "replicas"]));
+    collapsed(|address| redis_py(address, &["--resp", "3"]));
 }
 
 #[test]
 fn ioredis_collapsed_with_resp2() {
-    collapsed(|address| ioredis(address, &["--resp", "2", "--without", "replicas"]));
+    collapsed(|address| ioredis(address, &["--resp", "2"]));
 }
 
 #[test]
 fn ioredis_collapsed_with_resp3() {
-    collapsed(|address| ioredis(address, &["--resp", "3", "--without", "replicas"]));
+    collapsed(|address| ioredis(address, &["--resp", "3"]));
 }
 
 #[test]
 fn rust_collapsed_with_resp2() {
-    collapsed(|address| rust(address, &shared(ProtocolVersion::RESP2)));
+    collapsed(|address| run_to_its_end(address, &Options::of(ProtocolVersion::RESP2)));
 }
 
 #[test]
 fn rust_collapsed_with_resp3() {
-    collapsed(|address| rust(address, &shared(ProtocolVersion::RESP3)));
+    collapsed(|address| run_to_its_end(address, &Options::of(ProtocolVersion::RESP3)));
 }

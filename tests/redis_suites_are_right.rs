@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use redis::ProtocolVersion;
-use redis_suite::Options;
+use redis_suite::{Options, run_to_its_end};
 use serde_json::Value;
 use support::redis::{Redis, ioredis, redis_py};
 use support::redis_cluster::RedisCluster;
@@ -71,14 +71,6 @@ fn alone(run: impl FnOnce(SocketAddr) -> Value) {
     assert_eq!(redis.cli(&["INFO", "keyspace"]), "# Keyspace");
 }
 
-fn rust(address: SocketAddr, options: &Options) -> Value {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(redis_suite::run(address, options))
-}
-
 #[test]
 fn redis_py_with_resp2() {
     alone(|address| redis_py(address, &["--resp", "2"]));
@@ -101,12 +93,12 @@ fn ioredis_with_resp3() {
 
 #[test]
 fn rust_with_resp2() {
-    alone(|address| rust(address, &Options::of(ProtocolVersion::RESP2)));
+    alone(|address| run_to_its_end(address, &Options::of(ProtocolVersion::RESP2)));
 }
 
 #[test]
 fn rust_with_resp3() {
-    alone(|address| rust(address, &Options::of(ProtocolVersion::RESP3)));
+    alone(|address| run_to_its_end(address, &Options::of(ProtocolVersion::RESP3)));
 }
 
 #[test]
@@ -135,7 +127,7 @@ fn all_at_the_same_time_as_a_user_with_a_password() {
                 big_mb: 8,
                 ..Options::of(protocol)
             };
-            running.push(scope.spawn(move || rust(address, &options)));
+            running.push(scope.spawn(move || run_to_its_end(address, &options)));
         }
         let suites = running.into_iter().map(|suite| suite.join().unwrap());
         suites.collect::<Vec<_>>()

@@ -3,17 +3,15 @@
 
 mod support;
 
-use std::io::Write;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Stdio;
 
 use bson::doc;
 use serde_json::{Value, json};
 use support::collapse::{self, ORDERS};
 use support::commands::{Connection, code, hello};
 use support::mongod::{Mongod, python};
-use support::proxy::{Proxy, binary};
+use support::proxy::Proxy;
+use support::users::add_user;
 use tempfile::TempDir;
 
 const UNAUTHORIZED: i32 = 13;
@@ -32,8 +30,8 @@ impl Shop {
         let folder = TempDir::new().unwrap();
         make_server_users(mongod.address());
         let users = folder.path().join("users");
-        add_user(&users, "alice", "wonder land", "writer");
-        add_user(&users, "bob", "pässword", "reader");
+        add_user(&users, "alice", "wonder land", Some("writer"));
+        add_user(&users, "bob", "pässword", Some("reader"));
         let credentials = ["reader", "writer"].map(|name| {
             let file = folder.path().join(name);
             std::fs::write(&file, format!("{name} secret\n")).unwrap();
@@ -81,23 +79,6 @@ fn make_server_users(mongod: SocketAddr) {
 }
 
 /// `narrows user add`, the password on its standard input.
-fn add_user(file: &Path, name: &str, password: &str, credential: &str) {
-    let mut child = binary()
-        .args(["user", "add", "--file"])
-        .arg(file)
-        .args([name, "--credential", credential])
-        .args(["--mechanism", "SCRAM-SHA-256", "--mechanism", "SCRAM-SHA-1"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    writeln!(input, "{password}").unwrap();
-    drop(input);
-    assert!(child.wait().unwrap().success());
-    let kept = std::fs::read_to_string(file).unwrap();
-    assert!(!kept.contains(password), "the password is kept");
-}
-
 #[test]
 fn each_mechanism_and_each_user_with_the_rights_of_their_credential() {
     let shop = Shop::open();

@@ -44,6 +44,22 @@ pub(crate) const MONGO_MODES: Choices<MongoMode> = Choices {
     planned: &[],
 };
 
+/// What `auth` of a Redis listener says by itself.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum RedisAuthName {
+    Server,
+    Users,
+}
+
+pub(crate) const REDIS_AUTHS: Choices<RedisAuthName> = Choices {
+    what: "auth",
+    words: &[
+        ("server", RedisAuthName::Server),
+        ("users", RedisAuthName::Users),
+    ],
+    planned: &[],
+};
+
 pub(crate) const REDIS_MODES: Choices<RedisMode> = Choices {
     what: "mode",
     words: &[("tap", RedisMode::Tap), ("collapse", RedisMode::Collapse)],

@@ -4,6 +4,7 @@
 //! is optional, so that a missing one does not hide the other mistakes.
 
 mod http;
+mod redis;
 mod tls;
 
 use schemars::JsonSchema;
@@ -12,8 +13,7 @@ use serde_json::json;
 
 use super::choices::{
     AuthName, LOG_FORMATS, LOG_LEVELS, MONGO_AUTHS, MONGO_COMPRESSORS, MONGO_HELLOS,
-    MONGO_MECHANISMS, MONGO_MODES, MONGO_TOPOLOGIES, PROTOCOLS, REDIS_MODES, REDIS_READS,
-    REDIS_TOPOLOGIES, STATSD_FLAVORS,
+    MONGO_MECHANISMS, MONGO_MODES, MONGO_TOPOLOGIES, PROTOCOLS, STATSD_FLAVORS,
 };
 use super::defaults;
 use super::field::Field;
@@ -24,6 +24,7 @@ pub(crate) use http::{
     ForwardedFile, HeaderEditsFile, HeaderMatchFile, HttpClusterFile, HttpFile, RedirectFile,
     RespondFile, RouteFile, VirtualHostFile, WeightedClusterFile,
 };
+pub(crate) use redis::{RedisClusterFile, RedisFile};
 pub(crate) use tls::{CertificateFile, ClusterTlsFile, ListenerTlsFile};
 
 /// Configuration of Narrows. Durations are written as a whole number with a unit: `500ms`, `5s`, `2m`, `1h`.
@@ -163,42 +164,6 @@ pub(crate) struct MongoFile {
     pub(crate) hello: Field<String>,
 }
 
-/// How Redis connections are handled.
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "Redis")]
-pub(crate) struct RedisFile {
-    /// `tap`: one upstream connection a client, bytes unchanged. `collapse`: many clients over few upstream connections,
-    /// a connection of its own only for a client that needs one. Can be changed by a reload, for new sessions.
-    #[serde(default)]
-    #[schemars(extend("enum" = REDIS_MODES.available(), "default" = REDIS_MODES.word(defaults::REDIS_MODE)))]
-    pub(crate) mode: Field<String>,
-    /// Patterns of keys that are counted apart, such as `user:*`; a request counts for the first that fits its first key.
-    /// `*` stands for any bytes, `?` for one. Default: none, as names of keys are data.
-    /// Can be changed by a reload, for new sessions.
-    #[serde(default)]
-    #[schemars(length(max = defaults::REDIS_KEY_PATTERNS_MAX))]
-    pub(crate) key_patterns: Field<Vec<Field<String>>>,
-    /// Only with mode collapse: a share of the commands is sent to another cluster as well, whose replies nobody gets. Default: none.
-    /// Can be changed by a reload, for new sessions.
-    #[serde(default)]
-    pub(crate) mirror: Field<RedisMirrorFile>,
-}
-
-/// Commands that are sent to another cluster as well.
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "RedisMirror", extend("required" = ["cluster"]))]
-pub(crate) struct RedisMirrorFile {
-    /// Name of the cluster; another one than that of the listener.
-    #[serde(default)]
-    pub(crate) cluster: Field<String>,
-    /// How many of 100 commands.
-    #[serde(default)]
-    #[schemars(range(min = 1, max = 100), extend("default" = defaults::REDIS_MIRROR_PERCENT))]
-    pub(crate) percent: Field<u64>,
-}
-
 /// A named set of endpoints with its policy.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -235,34 +200,6 @@ pub(crate) struct ClusterFile {
     /// What only Redis listeners in mode collapse use. Not for clusters that only listeners of other protocols send to.
     #[serde(default)]
     pub(crate) redis: Field<RedisClusterFile>,
-}
-
-/// What only Redis listeners in mode collapse use.
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "RedisCluster")]
-pub(crate) struct RedisClusterFile {
-    /// `single`: each endpoint could serve everything, and the first that can be reached does. `cluster`: they are servers of a Redis
-    /// Cluster, which name the others; each command goes to the server that has its keys. `ketama`: each has a share of the keys, as
-    /// twemproxy deals them out with `distribution: ketama` and `hash: fnv1a_64`. Can be changed by a reload.
-    #[serde(default)]
-    #[schemars(extend("enum" = REDIS_TOPOLOGIES.available(), "default" = REDIS_TOPOLOGIES.word(defaults::REDIS_TOPOLOGY)))]
-    pub(crate) topology: Field<String>,
-    /// Only with topology cluster. `master`: what is read is what was written. `replica`: commands that only read go to replicas, which may
-    /// be a little behind. Can be changed by a reload.
-    #[serde(default)]
-    #[schemars(extend("enum" = REDIS_READS.available(), "default" = REDIS_READS.word(defaults::REDIS_READS)))]
-    pub(crate) read_from: Field<String>,
-    /// The user that a client is to the servers until it has said who it is by AUTH or HELLO; needs a password. Default: the servers' own
-    /// default user. Can be changed by a reload.
-    #[serde(default)]
-    pub(crate) username: Field<String>,
-    /// Path of a file with the password alone. Read at the start and at each reload.
-    #[serde(default)]
-    pub(crate) password_file: Field<String>,
-    /// Name of an environment variable with the password, in place of `password_file`.
-    #[serde(default)]
-    pub(crate) password_env: Field<String>,
 }
 
 /// Upstream connections that clients share. Each bound holds for the whole cluster, over all endpoints and workers.

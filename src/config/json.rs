@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 use super::choices::{
     AuthName, LOG_FORMATS, LOG_LEVELS, MONGO_AUTHS, MONGO_COMPRESSORS, MONGO_HELLOS,
-    MONGO_MECHANISMS, MONGO_MODES, MONGO_TOPOLOGIES, REDIS_MODES, REDIS_READS, REDIS_TOPOLOGIES,
-    STATSD_FLAVORS,
+    MONGO_MECHANISMS, MONGO_MODES, MONGO_TOPOLOGIES, REDIS_AUTHS, REDIS_MODES, REDIS_READS,
+    REDIS_TOPOLOGIES, RedisAuthName, STATSD_FLAVORS,
 };
 use super::model::{
     ClusterConfig, Config, ListenerConfig, MongoAuth, MongoClusterConfig, MongoCredential,
-    MongoMode, PasswordSource, PoolConfig, Protocol, RedisClusterConfig, RedisCredential,
-    RedisMode, RedisTopology, StatsConfig, StatsLimits, StatsdConfig,
+    MongoMode, PasswordSource, PoolConfig, Protocol, RedisAuth, RedisClusterConfig,
+    RedisCredential, RedisMode, RedisTopology, StatsConfig, StatsLimits, StatsdConfig,
 };
 use super::values::{duration_or_never, duration_text};
 
@@ -93,12 +93,22 @@ fn mongo(mode: MongoMode, listener: &ListenerConfig) -> Value {
 }
 
 fn redis(mode: RedisMode, listener: &ListenerConfig) -> Value {
-    let patterns = listener.redis_keys.iter();
+    let patterns = listener.redis.key_patterns.iter();
     let mut value = json!({
         "mode": REDIS_MODES.word(mode),
         "key_patterns": patterns.map(ToString::to_string).collect::<Vec<_>>(),
     });
-    if let (Some(percent), Some(cluster)) = (listener.redis_mirror, listener.clusters.last()) {
+    if mode == RedisMode::Collapse {
+        let auth = match &listener.redis.auth {
+            RedisAuth::Server => RedisAuthName::Server,
+            RedisAuth::Users { users_file, .. } => {
+                insert(&mut value, "users_file", path(users_file));
+                RedisAuthName::Users
+            }
+        };
+        insert(&mut value, "auth", REDIS_AUTHS.word(auth).into());
+    }
+    if let (Some(percent), Some(cluster)) = (listener.redis.mirror, listener.clusters.last()) {
         let mirror = json!({ "cluster": cluster, "percent": percent });
         insert(&mut value, "mirror", mirror);
     }

@@ -26,10 +26,10 @@ pub use model::{
     ForwardedProto, HeaderEditsConfig, HeaderMatch, HttpClusterConfig, HttpConfig, HttpMode,
     HttpVersion, HttpVersions, ListenerConfig, LogConfig, LogFormat, LogLevel, MongoAuth,
     MongoClusterConfig, MongoCompressor, MongoCredential, MongoMechanism, MongoMode, MongoTopology,
-    PasswordSource, PathMatch, PoolConfig, Protocol, RedirectConfig, RedirectPath,
-    RedisClusterConfig, RedisCredential, RedisMode, RedisReads, RedisTopology, RespondConfig,
-    RouteAction, RouteConfig, Scheme, StatsConfig, StatsLimits, StatsdAddress, StatsdConfig,
-    StatsdFlavor, Underscores, ValueMatch, VirtualHost, WeightedCluster,
+    PasswordSource, PathMatch, PoolConfig, Protocol, RedirectConfig, RedirectPath, RedisAuth,
+    RedisClusterConfig, RedisConfig, RedisCredential, RedisMode, RedisReads, RedisTopology,
+    RespondConfig, RouteAction, RouteConfig, Scheme, StatsConfig, StatsLimits, StatsdAddress,
+    StatsdConfig, StatsdFlavor, Underscores, ValueMatch, VirtualHost, WeightedCluster,
 };
 pub use problem::{ConfigError, Problem};
 

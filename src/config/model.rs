@@ -2,6 +2,7 @@
 //! every name refers to something that exists.
 
 mod http;
+mod redis;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,7 +10,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::protocols::redis::KeyPattern;
 use crate::scram::Users;
 use crate::secret::Secret;
 use crate::tls::{ClientTls, ServerTls};
@@ -19,6 +19,11 @@ pub use http::{
     HttpClusterConfig, HttpConfig, HttpMode, HttpVersion, HttpVersions, PathMatch, RedirectConfig,
     RedirectPath, RespondConfig, RouteAction, RouteConfig, Scheme, Underscores, ValueMatch,
     VirtualHost, WeightedCluster,
+};
+
+pub use redis::{
+    RedisAuth, RedisClusterConfig, RedisConfig, RedisCredential, RedisMode, RedisReads,
+    RedisTopology,
 };
 
 /// Everything that can be configured, checked as a whole.
@@ -118,7 +123,7 @@ pub struct ListenerConfig {
     pub protocol: Protocol,
     /// Names of the clusters that sessions are forwarded to, each once; they exist. One, but for HTTP in mode proxy:
     /// there they are all that its routes name, which may be none, and the routes refer to their places here; and for Redis
-    /// with a mirror, whose cluster is the second.
+    /// with a mirror, whose cluster is the last.
     pub clusters: Vec<String>,
     /// A session without a byte in either direction for this long is closed; `None` is never.
     pub idle_timeout: Option<Duration>,
@@ -132,10 +137,8 @@ pub struct ListenerConfig {
     pub mongo_streams_hello: bool,
     /// What an HTTP listener does; `Some` for protocol http alone.
     pub http: Option<Arc<HttpConfig>>,
-    /// Patterns of the keys that a Redis listener counts apart; a key counts for the first that fits.
-    pub redis_keys: Vec<KeyPattern>,
-    /// Of 100 commands, how many a Redis listener in mode collapse also sends to the last of its clusters.
-    pub redis_mirror: Option<u32>,
+    /// What only Redis listeners use.
+    pub redis: RedisConfig,
 }
 
 /// How clients of a MongoDB listener in mode collapse say who they are.
@@ -172,57 +175,6 @@ pub enum MongoMode {
     Tap,
     /// Many clients over few upstream connections, an operation at a time.
     Collapse,
-}
-
-/// How Redis connections are forwarded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RedisMode {
-    /// One upstream connection a client, bytes unchanged.
-    Tap,
-    /// Many clients over few upstream connections, whose requests go over them one behind the other.
-    Collapse,
-}
-
-/// What only Redis listeners in mode collapse use of a cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RedisClusterConfig {
-    /// What its endpoints are to each other.
-    pub topology: RedisTopology,
-    /// Where commands that only read go, in a Redis Cluster.
-    pub read_from: RedisReads,
-    /// Who a client is to the servers that has not said who it is.
-    pub credential: Option<RedisCredential>,
-}
-
-/// Who the proxy is to the servers of a Redis cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RedisCredential {
-    /// The user; `None` for the default one.
-    pub username: Option<String>,
-    /// The password.
-    pub password: Secret,
-    /// Where it was read from.
-    pub password_source: PasswordSource,
-}
-
-/// Where commands that only read go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RedisReads {
-    /// To the master of their keys.
-    Master,
-    /// To a replica of it, which may be a little behind; to the master where it has none.
-    Replica,
-}
-
-/// What the endpoints of a Redis cluster are to each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RedisTopology {
-    /// Each could serve everything; the first that can be reached does.
-    Single,
-    /// Some servers of a Redis Cluster, which name the others.
-    Cluster,
-    /// Each has a share of the keys, by consistent hashing as twemproxy does it.
-    Ketama,
 }
 
 /// A named set of endpoints with its policy.

@@ -4,6 +4,7 @@ mod clusters;
 mod credentials;
 mod http;
 mod listeners;
+mod redis;
 mod stats;
 mod tls;
 mod uses;

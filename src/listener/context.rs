@@ -204,7 +204,7 @@ impl ListenerContext {
                     &policy.listener.name,
                     &target.cluster.name,
                     target.stats.clone(),
-                    &policy.listener.redis_keys,
+                    &policy.listener.redis.key_patterns,
                     policy.stats_enabled,
                 ));
                 match (mode, &target.cluster.redis) {
@@ -215,6 +215,7 @@ impl ListenerContext {
                             (parts.pool)(&upstream.pool),
                             Rc::clone(parts.buffers),
                             redis_mirror(&policy.listener, &targets, parts),
+                            &policy.listener.redis.auth,
                         )))
                     }
                     // A cluster has what collapse needs whenever a listener of that mode uses it.
@@ -257,7 +258,7 @@ fn redis_mirror<'t>(
     targets: &'t [Target],
     parts: &WorkerParts<'_>,
 ) -> Option<(&'t Target, Rc<ClusterPool>, u32)> {
-    let percent = listener.redis_mirror?;
+    let percent = listener.redis.mirror?;
     let target = targets.last()?;
     let upstream = target.cluster.redis.as_ref()?;
     Some((target, (parts.pool)(&upstream.pool), percent))

@@ -9,12 +9,14 @@ mod client;
 mod hash;
 mod keys;
 mod message;
+mod plain;
 mod server;
 mod users;
 mod verifier;
 
 pub use client::{Challenge, ExpectedSignature, ScramClient};
 pub use keys::{KeyCache, Keys};
+pub use plain::PlainLogins;
 pub use server::{AuthFailed, ScramServer};
 pub use users::{User, Users};
 pub use verifier::Verifier;

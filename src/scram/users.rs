@@ -210,7 +210,7 @@ impl Model {
 }
 
 /// Made once, so that a reload does not change what is told of users who do not exist.
-fn process_key() -> &'static [u8; 32] {
+pub(super) fn process_key() -> &'static [u8; 32] {
     static KEY: OnceLock<[u8; 32]> = OnceLock::new();
     // Without random numbers no login comes this far: the nonce needs them too.
     KEY.get_or_init(|| random().unwrap_or_default())

@@ -19,8 +19,9 @@ use narrows::config::{
     AdminConfig, ClusterConfig, Config, ConfigError, Endpoint, HttpClusterConfig, HttpVersion,
     ListenerConfig, LogConfig, LogFormat, LogLevel, MongoAuth, MongoClusterConfig, MongoCompressor,
     MongoCredential, MongoMechanism, MongoMode, MongoTopology, PasswordSource, PoolConfig,
-    Protocol, RedisClusterConfig, RedisCredential, RedisMode, RedisReads, RedisTopology,
-    StatsConfig, StatsLimits, StatsdAddress, StatsdConfig, StatsdFlavor, load, parse, to_json,
+    Protocol, RedisAuth, RedisClusterConfig, RedisConfig, RedisCredential, RedisMode, RedisReads,
+    RedisTopology, StatsConfig, StatsLimits, StatsdAddress, StatsdConfig, StatsdFlavor, load,
+    parse, to_json,
 };
 use narrows::protocols::redis::KeyPattern;
 use narrows::scram::Users;
@@ -149,8 +150,7 @@ fn full() -> Config {
                 },
                 mongo_streams_hello: false,
                 http: None,
-                redis_keys: Vec::new(),
-                redis_mirror: None,
+                redis: RedisConfig::default(),
             },
             ListenerConfig {
                 name: "legacy".to_owned(),
@@ -163,8 +163,7 @@ fn full() -> Config {
                 mongo_auth: MongoAuth::None,
                 mongo_streams_hello: true,
                 http: None,
-                redis_keys: Vec::new(),
-                redis_mirror: None,
+                redis: RedisConfig::default(),
             },
             ListenerConfig {
                 name: "cache".to_owned(),
@@ -177,10 +176,13 @@ fn full() -> Config {
                 mongo_auth: MongoAuth::None,
                 mongo_streams_hello: true,
                 http: None,
-                redis_keys: ["user:*", "*:cart"]
-                    .map(|pattern| KeyPattern::new(pattern).unwrap())
-                    .to_vec(),
-                redis_mirror: Some(5),
+                redis: RedisConfig {
+                    key_patterns: ["user:*", "*:cart"]
+                        .map(|pattern| KeyPattern::new(pattern).unwrap())
+                        .to_vec(),
+                    auth: RedisAuth::Server,
+                    mirror: Some(5),
+                },
             },
         ],
         clusters: vec![

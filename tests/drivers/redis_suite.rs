@@ -36,8 +36,6 @@ pub struct Options {
     pub login: Option<(String, String)>,
     /// The size of the largest value.
     pub big_mb: usize,
-    /// Features that are left out.
-    pub without: Vec<&'static str>,
 }
 
 impl Options {
@@ -46,7 +44,6 @@ impl Options {
             protocol,
             login: None,
             big_mb: 512,
-            without: Vec::new(),
         }
     }
 }
@@ -58,9 +55,18 @@ struct Suite {
     prefix: String,
 }
 
+/// As [`run`], to its end.
+pub fn run_to_its_end(address: SocketAddr, options: &Options) -> serde_json::Value {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(run(address, options))
+}
+
 /// Runs all of it, and returns how many commands of each kind were sent. Any number of them may run against one server at
 /// the same time: each keeps to keys of its own.
-pub async fn run(address: SocketAddr, options: &Options) -> serde_json::Value {
+async fn run(address: SocketAddr, options: &Options) -> serde_json::Value {
     let counted = Counted::default();
     let suite = Suite {
         address: counted.relay_to(address),
@@ -70,10 +76,8 @@ pub async fn run(address: SocketAddr, options: &Options) -> serde_json::Value {
     let mut features = Vec::new();
     macro_rules! feature {
         ($name:ident) => {
-            if !options.without.contains(&stringify!($name)) {
-                Box::pin(suite.$name()).await;
-                features.push(stringify!($name));
-            }
+            Box::pin(suite.$name()).await;
+            features.push(stringify!($name));
         };
     }
     feature!(strings);

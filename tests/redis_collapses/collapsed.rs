@@ -109,6 +109,33 @@ pub fn is_gathered(stats: &Stats) -> bool {
     stats.count("redis.redis.request_bytes") == commands as u64
 }
 
+/// The same is said to the server and to the proxy, a line each time, and the same comes back; a last QUIT too, and then the end.
+#[track_caller]
+pub fn expect_alike(redis: &Redis, proxy: &Proxy, lines: &str) {
+    let (mut direct, mut client) = (redis.client(), RedisClient::connect(proxy.address("redis")));
+    let mut unlike = Vec::new();
+    for line in lines.lines().chain(["QUIT"]) {
+        let [wanted, given] = [&mut direct, &mut client].map(|each| without_id(say(each, line)));
+        if wanted != given {
+            unlike.push(format!("{line}\n  server {wanted:?}\n  proxy  {given:?}"));
+        }
+    }
+    assert!(unlike.is_empty(), "{lines}\n{}", unlike.join("\n"));
+    direct.expect_end();
+    client.expect_end();
+}
+
+/// A reply to HELLO without the number of the connection.
+pub fn without_id(said: Value) -> Value {
+    match said {
+        Value::Map(mut pairs) => {
+            pairs.retain(|(name, _)| *name != Value::bulk("id"));
+            Value::Map(pairs)
+        }
+        other => other,
+    }
+}
+
 /// A command written as words between blanks.
 pub fn words(line: &str) -> Vec<&str> {
     line.split(' ').collect()

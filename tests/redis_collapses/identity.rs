@@ -1,6 +1,6 @@
 //! Who a client is, and in which database: as the server has it, however many share its connections.
 
-use crate::collapsed::{Collapsed, commands, say, words};
+use crate::collapsed::{Collapsed, commands, expect_alike, say, without_id, words};
 use crate::support::resp::{RedisClient, Value};
 
 /// Users of the server, each with a password, and a default user without one.
@@ -39,7 +39,7 @@ fn the_answers_are_the_servers() {
         "EXEC\nDISCARD\nUNWATCH",
         "MULTI x\nMULTI\nMULTI\nDISCARD",
     ] {
-        expect_alike(&open, lines);
+        expect_alike(&open.redis, &open.proxy, lines);
     }
     let closed = Collapsed::with(&["requirepass secret"], "");
     for lines in [
@@ -49,34 +49,7 @@ fn the_answers_are_the_servers() {
         "MULTI\nEXEC",
         "BLPOP k 0\nGET k",
     ] {
-        expect_alike(&closed, lines);
-    }
-}
-
-/// The same is said to the server and to the proxy, and the same comes back.
-#[track_caller]
-fn expect_alike(collapsed: &Collapsed, lines: &str) {
-    let (mut direct, mut client) = (collapsed.redis.client(), collapsed.client());
-    let mut unlike = Vec::new();
-    for line in lines.lines().chain(["QUIT"]) {
-        let [wanted, given] = [&mut direct, &mut client].map(|each| without_id(say(each, line)));
-        if wanted != given {
-            unlike.push(format!("{line}\n  server {wanted:?}\n  proxy  {given:?}"));
-        }
-    }
-    assert!(unlike.is_empty(), "{lines}\n{}", unlike.join("\n"));
-    direct.expect_end();
-    client.expect_end();
-}
-
-/// A reply to HELLO without the number of the connection.
-fn without_id(said: Value) -> Value {
-    match said {
-        Value::Map(mut pairs) => {
-            pairs.retain(|(name, _)| *name != Value::bulk("id"));
-            Value::Map(pairs)
-        }
-        other => other,
+        expect_alike(&closed.redis, &closed.proxy, lines);
     }
 }
 

@@ -29,6 +29,7 @@ pub mod resp;
 pub mod stats;
 pub mod statsd;
 pub mod tls;
+pub mod users;
 pub mod wire;
 
 use std::net::TcpListener;

@@ -1,25 +1,24 @@
 //! Listeners: each for itself, and then against the clusters and against each other.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::uses::named_clusters;
 use super::{Resolver, first_at};
 use crate::config::choices::{
-    AuthName, MONGO_AUTHS, MONGO_HELLOS, MONGO_MODES, PROTOCOLS, ProtocolName, REDIS_MODES,
+    AuthName, MONGO_AUTHS, MONGO_HELLOS, MONGO_MODES, PROTOCOLS, ProtocolName,
 };
 use crate::config::defaults;
 use crate::config::field::Field;
-use crate::config::file::{ClusterFile, File, ListenerFile, MongoFile, RedisFile};
+use crate::config::file::{ClusterFile, File, ListenerFile, MongoFile};
 use crate::config::masking::quoted;
-use crate::config::model::{ListenerConfig, MongoAuth, MongoMode, Protocol, RedisMode};
+use crate::config::model::{ListenerConfig, MongoAuth, MongoMode, Protocol};
 use crate::config::problem::{ConfigError, Place};
 use crate::config::secrets;
 use crate::config::suggest::did_you_mean;
 use crate::config::values;
-use crate::protocols::redis::KeyPattern;
 use crate::scram::Users;
 
 impl Resolver<'_> {
@@ -81,11 +80,8 @@ impl Resolver<'_> {
                 cluster.map(|(name, _)| name.clone()).into_iter().collect(),
             )
         };
-        let (redis_mode, redis_keys) = self.redis(written);
-        let mirror = self.redis_mirror(written, redis_mode);
-        let redis_mirror = mirror.as_ref().map(|(_, percent)| *percent);
         let mut clusters: Vec<String> = clusters;
-        clusters.extend(mirror.map(|(cluster, _)| cluster));
+        let (redis_mode, redis) = self.redis(written, place, &mut clusters);
         let protocol = protocol.map(|name| match (name, &http) {
             (ProtocolName::Http, Some(http)) => Protocol::Http(http.mode),
             (ProtocolName::Mongo, _) => Protocol::Mongo(mode),
@@ -110,8 +106,7 @@ impl Resolver<'_> {
             mongo_auth,
             mongo_streams_hello,
             http,
-            redis_keys,
-            redis_mirror,
+            redis,
         })
     }
 
@@ -138,56 +133,6 @@ impl Resolver<'_> {
         }
     }
 
-    fn redis(&mut self, written: &ListenerFile) -> (RedisMode, Vec<KeyPattern>) {
-        let nothing = RedisFile::default();
-        let redis = written.redis.value().unwrap_or(&nothing);
-        let mode = self.choice(Some(&redis.mode), &REDIS_MODES, defaults::REDIS_MODE);
-        (mode, self.key_patterns(&redis.key_patterns))
-    }
-
-    /// The cluster of the mirror, and its share in percent.
-    fn redis_mirror(&mut self, written: &ListenerFile, mode: RedisMode) -> Option<(String, u32)> {
-        let (mirror, place) = written.redis.value()?.mirror.given()?;
-        if mode == RedisMode::Tap {
-            self.problem(
-                place,
-                "a mirror belongs to mode collapse; in mode tap bytes only pass",
-            );
-        }
-        let (cluster, cluster_place) = self.required(&mirror.cluster, "cluster", place)?;
-        if Some(cluster) == written.cluster.value() {
-            self.problem(
-                cluster_place,
-                "the mirror is the listener's own cluster; each command would be carried out twice",
-            );
-        }
-        let percent = match mirror.percent.is_absent() {
-            true => Some(defaults::REDIS_MIRROR_PERCENT),
-            false => self
-                .at_least_one(&mirror.percent, 100, "leave the mirror out for none")
-                .and_then(|percent| u32::try_from(percent).ok()),
-        };
-        Some((cluster.clone(), percent?))
-    }
-
-    fn key_patterns(&mut self, written: &Field<Vec<Field<String>>>) -> Vec<KeyPattern> {
-        let Some((patterns, place)) = written.given() else {
-            return Vec::new();
-        };
-        let max = defaults::REDIS_KEY_PATTERNS_MAX;
-        if patterns.len() > max {
-            let count = patterns.len();
-            self.problem(
-                place,
-                format!("{count} patterns; at most {max} are held against a key"),
-            );
-        }
-        let patterns = patterns.iter().filter_map(Field::given);
-        patterns
-            .filter_map(|(text, place)| self.read(text, place, KeyPattern::new))
-            .collect()
-    }
-
     fn mongo(&mut self, written: &ListenerFile, place: Place) -> (MongoMode, MongoAuth) {
         let nothing = MongoFile::default();
         let (mongo, place) = written.mongo.given().unwrap_or((&nothing, place));
@@ -201,12 +146,9 @@ impl Resolver<'_> {
     }
 
     /// Reads the users. Its mistakes are those of another file, and are told with their places there.
-    fn users(&mut self, field: &Field<String>, users_file: PathBuf) -> Option<MongoAuth> {
-        match Users::load(&users_file) {
-            Ok(users) => Some(MongoAuth::Scram {
-                users_file,
-                users: Arc::new(users),
-            }),
+    pub(super) fn users(&mut self, field: &Field<String>, users_file: &Path) -> Option<Arc<Users>> {
+        match Users::load(users_file) {
+            Ok(users) => Some(Arc::new(users)),
             Err(error) => {
                 self.users_problem(field, &error);
                 None
@@ -231,7 +173,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn users_problem(&mut self, field: &Field<String>, error: &ConfigError) {
+    pub(super) fn users_problem(&mut self, field: &Field<String>, error: &ConfigError) {
         let place = field.place().unwrap_or(Place::Whole);
         self.problem(place, format!("the users file can't be used:\n{error}"));
     }
@@ -275,7 +217,13 @@ impl Resolver<'_> {
             }
             AuthName::Scram => self
                 .required_text(users_file, "users_file", place, secrets::readable_file)
-                .and_then(|path| self.users(users_file, path))
+                .and_then(|users_file_path| {
+                    let users = self.users(users_file, &users_file_path)?;
+                    Some(MongoAuth::Scram {
+                        users_file: users_file_path,
+                        users,
+                    })
+                })
                 .unwrap_or(MongoAuth::None),
         }
     }

@@ -81,6 +81,11 @@ impl RedisListener {
         }
     }
 
+    /// What the config calls it.
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The cluster that its sessions go to.
     fn cluster_name(&self) -> &str {
         &self.cluster_name

@@ -111,6 +111,15 @@ pub async fn begin_transaction(stream: &mut Stream) -> Result<(), GreetingError>
     ask(stream, &[b"MULTI"]).await.map(drop)
 }
 
+/// Has a connection's WAIT mean all that its server has written by now, whoever asked for it: to Redis a connection has written what was
+/// there when its last command ended, whatever that was (`woff` in `processCommand`), and a new one nothing.
+///
+/// # Errors
+/// See [`GreetingError`].
+pub async fn catch_up(stream: &mut Stream) -> Result<(), GreetingError> {
+    ask(stream, &[b"PING"]).await.map(drop)
+}
+
 /// Gives a connection the name that its client gave itself.
 ///
 /// # Errors

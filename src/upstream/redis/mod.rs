@@ -7,7 +7,7 @@ mod profile;
 mod shared;
 mod slots;
 
-pub use greeting::{Greeted, GreetingError, begin_transaction, encode, greet, set_name};
+pub use greeting::{Greeted, GreetingError, begin_transaction, catch_up, encode, greet, set_name};
 pub use ketama::Ring;
 pub use profile::{Credential, Password, Profile, ProfileId, Version};
 pub use shared::{ProbeError, SharedRedis};

@@ -164,13 +164,12 @@ async function run(features, onlyIn, cleanUp) {
       user: { type: "string" },
       password: { type: "string" },
       "big-mb": { type: "string", default: "512" },
-      without: { type: "string", multiple: true, default: [] },
     },
   });
   const server = new Server(positionals[0], values);
   const names = [];
   for (const feature of features) {
-    if (values.without.includes(feature.name) || (onlyIn.get(feature) ?? server.resp) !== server.resp) continue;
+    if ((onlyIn.get(feature) ?? server.resp) !== server.resp) continue;
     await feature(server).catch((cause) => {
       throw new Error(`${feature.name} failed`, { cause });
     });

@@ -1,4 +1,4 @@
-// suite.js HOST:PORT [--resp 2|3] [--user NAME --password WORD] [--big-mb N] [--without FEATURE ...]: what an application does
+// suite.js HOST:PORT [--resp 2|3] [--user NAME --password WORD] [--big-mb N]: what an application does
 // with ioredis, each feature once; prints how many commands of each kind were sent.
 //
 // Any number of them may run against one server at the same time: each keeps to keys of its own.

@@ -52,7 +52,7 @@ def main() -> None:
     server = Server(arguments)
     names = []
     for feature in FEATURES:
-        if feature.__name__ not in arguments.without and ONLY_IN.get(feature, server.resp) == server.resp:
+        if ONLY_IN.get(feature, server.resp) == server.resp:
             feature(server)
             names.append(feature.__name__)
     for database in (0, sessions.OTHER_DATABASE):
@@ -68,8 +68,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--user", help="of the server's ACL")
     parser.add_argument("--password")
     parser.add_argument("--big-mb", type=int, default=512, help="the size of the largest value")
-    names = [feature.__name__ for feature in FEATURES]
-    parser.add_argument("--without", action="append", default=[], choices=names, help="a feature that is left out")
     return parser.parse_args()
 
 

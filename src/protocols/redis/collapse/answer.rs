@@ -8,6 +8,8 @@ use super::decide::{Answer, database};
 use super::errors::Refusal;
 use super::session::{End, Session, answer};
 use crate::exchange::{CloseReason, Outcome};
+use crate::scram::PlainLogins;
+use crate::secret::Secret;
 use crate::upstream::redis::{Credential, Password, Profile, ProfileId, SharedRedis, Version};
 
 /// Who a client is, and what its connection would be if it had one.
@@ -17,6 +19,8 @@ pub(super) struct Identity {
     pub(super) id: ProfileId,
     /// The same on replicas, where commands that only read go to them.
     pub(super) replica_id: Option<ProfileId>,
+    /// It has logged in to the proxy.
+    pub(super) is_known: bool,
     /// What CLIENT SETNAME said.
     name: Vec<u8>,
 }
@@ -62,8 +66,9 @@ impl Session<'_> {
             Answer::Quit | Answer::SetInfo => Reply::Ok,
             Answer::SetName => self.set_name(argument(2)),
             Answer::GetName => self.get_name(),
-            Answer::Refuse(command) => Reply::Refused(Refusal::NotShared { command }),
+            Answer::Refuse(command) => Reply::Refused(Refusal::OneServer { command }),
             Answer::Crossed => Reply::Refused(Refusal::Crossed),
+            Answer::LogInFirst => Reply::Refused(Refusal::LogInFirst),
         };
         let refused = matches!(reply, Reply::Refused(_));
         if !refused && let Some(application) = application {
@@ -99,17 +104,45 @@ impl Session<'_> {
                 return Reply::Refused(Refusal::Server { line });
             }
         };
-        let profile = Profile {
-            credential: Some(Credential {
-                username: username.map(Into::into),
-                password: Password::new(password),
-            }),
-            ..self.identity.profile.clone()
+        let introduced = match self.listener.logins.clone() {
+            Some(logins) => self.log_in(&logins, username, password).await,
+            None => {
+                let profile = Profile {
+                    credential: Some(Credential {
+                        username: username.map(Into::into),
+                        password: Password::new(password),
+                    }),
+                    ..self.identity.profile.clone()
+                };
+                self.introduce(profile, false).await.map(drop)
+            }
         };
-        match self.introduce(profile, false).await {
-            Ok(_) => Reply::Ok,
+        match introduced {
+            Ok(()) => Reply::Ok,
             Err(refusal) => Reply::Refused(refusal),
         }
+    }
+
+    /// To the proxy itself. Without a name it is the user `default`, as to Redis. Who has logged in before stays so when this one fails.
+    async fn log_in(
+        &mut self,
+        logins: &PlainLogins,
+        username: Option<&[u8]>,
+        password: &[u8],
+    ) -> Result<(), Refusal> {
+        let name = username.unwrap_or(b"default");
+        let user = match (str::from_utf8(name), str::from_utf8(password)) {
+            (Ok(name), Ok(password)) => logins.check(name, Secret::new(password.to_owned())).await,
+            _ => None,
+        };
+        if user.is_none() {
+            let user = String::from_utf8_lossy(name);
+            let listener = &self.listener.redis;
+            tracing::warn!(listener = listener.name(), %user, "a login failed");
+            return Err(Refusal::WrongPassword);
+        }
+        self.identity.is_known = true;
+        Ok(())
     }
 
     /// `SELECT database`.
@@ -143,16 +176,12 @@ impl Session<'_> {
             written => return Reply::Refused(unknown_version(written)),
         }
         let mut options = arguments.get(2..).unwrap_or_default();
-        let (mut name, mut says_who) = (None, false);
+        let (mut name, mut login) = (None, None);
         loop {
             match options {
                 [] => break,
                 [option, username, password, rest @ ..] if option.eq_ignore_ascii_case(b"auth") => {
-                    says_who = true;
-                    profile.credential = Some(Credential {
-                        username: Some(username.as_slice().into()),
-                        password: Password::new(password),
-                    });
+                    login = Some((username, password));
                     options = rest;
                 }
                 [option, written, rest @ ..] if option.eq_ignore_ascii_case(b"setname") => {
@@ -170,7 +199,27 @@ impl Session<'_> {
                 }
             }
         }
-        let reply = match self.known_hello(&profile).filter(|_| !says_who) {
+        let mut is_new = false;
+        match (self.listener.logins.clone(), login) {
+            (Some(logins), Some((username, password))) => {
+                let username = Some(username.as_slice());
+                if let Err(refusal) = self.log_in(&logins, username, password).await {
+                    return Reply::Refused(refusal);
+                }
+            }
+            (Some(_), None) if !self.identity.is_known => {
+                return Reply::Refused(Refusal::HelloFirst);
+            }
+            (None, Some((username, password))) => {
+                is_new = true;
+                profile.credential = Some(Credential {
+                    username: Some(username.as_slice().into()),
+                    password: Password::new(password),
+                });
+            }
+            (_, None) => {}
+        }
+        let reply = match self.known_hello(&profile).filter(|_| !is_new) {
             Some(reply) => Ok(Some(reply)),
             None => self.introduce(profile, true).await,
         };

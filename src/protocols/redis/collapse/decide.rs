@@ -25,6 +25,8 @@ pub(super) enum Stay {
     Short,
     /// One request, which may wait for as long as it likes.
     Waits,
+    /// WAIT or WAITAOF, which wait for what their own connection has written: for all that the server has been sent by then.
+    Replicas,
     /// Until it leaves.
     Kept,
 }
@@ -40,9 +42,11 @@ pub(super) enum Answer {
     SetName,
     GetName,
     SetInfo,
+    /// Whatever it is: its client has to log in first.
+    LogInFirst,
     /// A command whose keys are on several servers.
     Crossed,
-    /// WAIT and WAITAOF, by their names.
+    /// What is for one server where there are several, by its name.
     Refuse(&'static str),
 }
 
@@ -71,6 +75,15 @@ impl Plan {
         Self::of_class(command, || series.blocks(request))
     }
 
+    /// A client may ask for it that has not said who it is.
+    pub(super) fn is_for_strangers(self) -> bool {
+        use Answer::{Auth, Hello, Quit, Reset};
+        matches!(
+            self,
+            Self::Close | Self::Answer(Auth | Hello | Quit | Reset)
+        )
+    }
+
     fn of_class(command: &'static Command, blocks: impl FnOnce() -> bool) -> Self {
         match command.class {
             // Behind a command that is paused, on the same connection, nobody would read it.
@@ -83,7 +96,7 @@ impl Plan {
             | Class::Exec
             | Class::Discard
             | Class::Unwatch => Self::Share,
-            Class::Blocking(Timeout::Replicas) => Self::Answer(Answer::Refuse(command.name)),
+            Class::Blocking(Timeout::Replicas) => Self::Own(Stay::Replicas),
             Class::Blocking(_) if !blocks() => Self::Share,
             Class::Multi | Class::Watch => Self::Own(Stay::Short),
             Class::Auth => Self::Answer(Answer::Auth),

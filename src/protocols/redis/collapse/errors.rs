@@ -43,8 +43,8 @@ pub(super) enum Refusal {
         /// Which server.
         endpoint: String,
     },
-    /// It can't be had on a connection that clients share.
-    NotShared {
+    /// It is for one server, and there are several.
+    OneServer {
         /// The command.
         command: &'static str,
     },
@@ -60,6 +60,12 @@ pub(super) enum Refusal {
         /// Why.
         why: String,
     },
+    /// Its client has to log in first.
+    LogInFirst,
+    /// HELLO of a client that has to log in first.
+    HelloFirst,
+    /// No user has this password.
+    WrongPassword,
     /// CLIENT SETNAME with a name that no server takes.
     ClientName,
 }
@@ -85,8 +91,8 @@ impl Refusal {
             Self::LostAfter { endpoint } => format!(
                 "-ERR narrows: cluster {cluster}: the connection to {endpoint} was lost; the command may have been carried out"
             ),
-            Self::NotShared { command } => format!(
-                "-ERR narrows: {command} asks what its own connection has written, and clients share connections here"
+            Self::OneServer { command } => format!(
+                "-ERR narrows: cluster {cluster}: {command} asks one server for its replicas, and here keys are on several"
             ),
             // As Redis says it: drivers know it.
             Self::Crossed => "-CROSSSLOT Keys in request don't hash to the same slot".to_owned(),
@@ -95,6 +101,14 @@ impl Refusal {
             ),
             // As Redis says it, so that whoever reads it finds it explained.
             Self::Protocol { why } => format!("-ERR Protocol error: {why}"),
+            // These three too.
+            Self::LogInFirst => "-NOAUTH Authentication required.".to_owned(),
+            Self::HelloFirst => "-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> \
+                 option can be used to authenticate the client and select the RESP protocol version at the same time"
+                .to_owned(),
+            Self::WrongPassword => {
+                "-WRONGPASS invalid username-password pair or user is disabled.".to_owned()
+            }
             Self::ClientName => {
                 "-ERR Client names cannot contain spaces, newlines or special characters."
                     .to_owned()

@@ -16,6 +16,12 @@ use super::split::{Merge, parts};
 use super::trunks::Trunks;
 use crate::protocols::redis::commands::Series;
 
+/// Bytes of a request of a client that has to log in first: Redis' `PROTO_MAX_UNAUTHENTICATED_BULK` ("unauthenticated bulk length").
+const MAX_UNKNOWN: usize = 16 * 1024;
+
+/// Arguments of such a request ("unauthenticated multibulk length").
+const MAX_UNKNOWN_ARGUMENTS: u64 = 10;
+
 impl Session<'_> {
     /// Deals with every request in `data` that needs nothing but a server. Returns where the first that needs more, or is not whole, begins.
     pub(super) fn process(&mut self, data: &[u8]) -> usize {
@@ -32,6 +38,9 @@ impl Session<'_> {
                     seen = data.len();
                     if requests.is_between_messages() {
                         begin = seen;
+                    } else if self.is_stranger() && seen - begin > MAX_UNKNOWN {
+                        let why = "unauthenticated bulk length".to_owned();
+                        self.need = Some(Need::Refuse(Refusal::Protocol { why }));
                     } else if seen - begin > MAX_HELD {
                         requests = RequestDecoder::new();
                         self.need = Some(Need::Own(Stay::Short));
@@ -78,6 +87,14 @@ impl Session<'_> {
             true => Plan::Own(Stay::Short),
             false => Plan::of(&series, request),
         };
+        if self.is_stranger() && !plan.is_for_strangers() {
+            return Err(match request.count > MAX_UNKNOWN_ARGUMENTS {
+                true => Need::Refuse(Refusal::Protocol {
+                    why: "unauthenticated multibulk length".to_owned(),
+                }),
+                false => Need::Answer(Answer::LogInFirst),
+            });
+        }
         // On a ring nobody but the proxy sees that keys are not together.
         let way = match (plan, routes) {
             (Plan::Share, _) | (Plan::Own(_), Routes::Ring(_)) => {
@@ -163,6 +180,11 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// It has to log in to the proxy first.
+    fn is_stranger(&self) -> bool {
+        self.listener.logins.is_some() && !self.identity.is_known
+    }
+
     /// The number of the replica that it reads from, if it reads from one: the same for all it reads, so that it sees no older state than
     /// it saw before.
     pub(super) fn replica(&self) -> Option<usize> {
@@ -191,6 +213,12 @@ impl Need {
                 {
                     let command = command.name;
                     Self::Refuse(Refusal::Spread { command })
+                }
+                // Each server knows of its own replicas alone, and which of them is meant is not said.
+                (Some(command), Routes::Ring(_) | Routes::Slots(..) | Routes::Unknown)
+                    if stay == Stay::Replicas =>
+                {
+                    Self::Answer(Answer::Refuse(command.name))
                 }
                 _ => Self::Own(stay),
             }),

@@ -28,10 +28,13 @@ mod trunks;
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::RedisListener;
+use crate::config::RedisAuth;
 use crate::listener::Target;
 use crate::protocols::inbox::Buffers;
+use crate::scram::PlainLogins;
 use crate::upstream::pool::ClusterPool;
 use mirror::Mirror;
 use trunks::Trunks;
@@ -45,6 +48,8 @@ pub struct CollapseListener {
     buffers: Rc<Buffers>,
     sessions: Cell<usize>,
     mirror: Option<Mirror>,
+    /// Where clients log in that have to log in to the proxy.
+    logins: Option<Rc<PlainLogins>>,
 }
 
 impl CollapseListener {
@@ -56,6 +61,7 @@ impl CollapseListener {
         pool: Rc<ClusterPool>,
         buffers: Rc<Buffers>,
         mirror: Option<(&Target, Rc<ClusterPool>, u32)>,
+        auth: &RedisAuth,
     ) -> Self {
         let trunks = |target: &Target, pool| {
             let cluster = &target.cluster;
@@ -68,6 +74,12 @@ impl CollapseListener {
                 .map(|(target, pool, percent)| Mirror::new(trunks(target, pool), percent)),
             buffers,
             sessions: Cell::new(0),
+            logins: match auth {
+                RedisAuth::Server => None,
+                RedisAuth::Users { users, .. } => {
+                    Some(Rc::new(PlainLogins::new(Arc::clone(users))))
+                }
+            },
         }
     }
 

@@ -18,7 +18,7 @@ use crate::protocols::redis::tap::Tap;
 use crate::protocols::relay::{Relay, Until};
 use crate::upstream::Endpoint;
 use crate::upstream::pool::{self, Lease, LongWaitPermit};
-use crate::upstream::redis::{GreetingError, Version, begin_transaction, set_name};
+use crate::upstream::redis::{GreetingError, Version, begin_transaction, catch_up, set_name};
 
 impl Session<'_> {
     /// Lends the client a connection, and returns when it has been given back. The requests that are held go first.
@@ -74,7 +74,9 @@ impl Session<'_> {
         let deadline = tokio::time::Instant::from_std(now + waiting);
         let long_wait = match stay {
             Stay::Short => None,
-            Stay::Waits | Stay::Kept => Some(trunks.pool().acquire_long_wait(now, deadline).await?),
+            Stay::Waits | Stay::Replicas | Stay::Kept => {
+                Some(trunks.pool().acquire_long_wait(now, deadline).await?)
+            }
         };
         trunks.know_slots(self.identity.id).await?;
         let endpoint = self.endpoint_of(key);
@@ -107,9 +109,10 @@ impl Session<'_> {
         if stay == Stay::Kept && !name.is_empty() {
             set_name(lease.stream(), name).await?;
         }
-        match self.is_deferred {
-            true => begin_transaction(lease.stream()).await,
-            false => Ok(()),
+        match stay {
+            Stay::Replicas => catch_up(lease.stream()).await,
+            _ if self.is_deferred => begin_transaction(lease.stream()).await,
+            _ => Ok(()),
         }
     }
 
