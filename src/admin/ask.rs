@@ -28,6 +28,8 @@ pub enum Page {
     Clusters(Format),
     /// Drain or resume the cluster of that name.
     Change(String, Change),
+    /// The keys that are asked for most.
+    HotKeys,
     /// Where the process listens.
     Listeners,
     /// Statistics.

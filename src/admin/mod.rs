@@ -9,6 +9,7 @@ mod ask;
 mod certs;
 mod clusters;
 mod guard;
+mod hot_keys;
 mod pages;
 mod stats;
 
@@ -58,6 +59,7 @@ fn router(asking: mpsc::Sender<Ask>) -> Router {
         .route("/clusters", get(clusters::clusters))
         .route("/clusters/{name}/drain", post(clusters::drain))
         .route("/clusters/{name}/resume", post(clusters::resume))
+        .route("/hot_keys", get(hot_keys::hot_keys))
         .route("/listeners", get(ask::listeners))
         .route("/stats", get(stats::stats))
         .route("/metrics", get(stats::metrics))

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use axum::http::StatusCode;
 
 use super::ask::{Answer, Page};
-use super::{certs, clusters, stats};
+use super::{certs, clusters, hot_keys, stats};
 use crate::app::Control;
 use crate::config;
 
@@ -17,6 +17,7 @@ pub(super) async fn answer(page: Page, control: &mut Control) -> Answer {
         Page::Certs => certs::render(control),
         Page::Clusters(format) => clusters::render(format, &control.clusters()),
         Page::Change(name, change) => clusters::change(&name, change, control),
+        Page::HotKeys => hot_keys::render(control),
         Page::Listeners => Answer::text(listeners(control)),
         Page::Stats(page) => {
             control.refresh().await;

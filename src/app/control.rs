@@ -157,6 +157,9 @@ impl Control {
             tracker.expire(now);
         }
         self.aggregator.rotate();
+        for running in self.topology.listeners() {
+            running.shared.hot_keys.rotate();
+        }
         if let Some(statsd) = &mut self.statsd {
             statsd.flush(&mut self.aggregator).await;
         }

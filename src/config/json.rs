@@ -97,6 +97,7 @@ fn redis(mode: RedisMode, listener: &ListenerConfig) -> Value {
     let mut value = json!({
         "mode": REDIS_MODES.word(mode),
         "key_patterns": patterns.map(ToString::to_string).collect::<Vec<_>>(),
+        "hot_keys": listener.redis.hot_keys.unwrap_or(0),
     });
     if mode == RedisMode::Collapse {
         let auth = match &listener.redis.auth {

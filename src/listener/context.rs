@@ -14,8 +14,8 @@ use crate::protocols::http::{self, HttpListener};
 use crate::protocols::inbox::Buffers;
 use crate::protocols::mongo::collapse::CollapseListener;
 use crate::protocols::mongo::{LongWaits, MongoListener, Notes};
-use crate::protocols::redis::RedisListener;
 use crate::protocols::redis::collapse::CollapseListener as RedisCollapse;
+use crate::protocols::redis::{HotKeys, RedisListener};
 use crate::protocols::tcp::TcpListenerStats;
 use crate::stats::{
     Cluster as ClusterStat, ClusterEndpoint, Listener as ListenerStat, Scope, Shard,
@@ -39,6 +39,8 @@ pub struct ListenerShared {
     pub sessions: AtomicUsize,
     /// Cursors that may be waited on.
     pub long_waits: Arc<LongWaits>,
+    /// The keys that are asked for most, of a Redis listener that counts them.
+    pub hot_keys: HotKeys,
     /// How TLS handshakes go, whatever policy they are made under.
     pub tls_tally: Arc<Tally>,
 }
@@ -63,6 +65,7 @@ impl ListenerShared {
             policy: ArcSwap::from_pointee(policy),
             sessions: AtomicUsize::new(0),
             long_waits: Arc::default(),
+            hot_keys: HotKeys::default(),
             tls_tally: Arc::default(),
         }
     }
@@ -204,7 +207,8 @@ impl ListenerContext {
                     &policy.listener.name,
                     &target.cluster.name,
                     target.stats.clone(),
-                    &policy.listener.redis.key_patterns,
+                    &policy.listener.redis,
+                    &shared.hot_keys,
                     policy.stats_enabled,
                 ));
                 match (mode, &target.cluster.redis) {

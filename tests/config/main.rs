@@ -59,7 +59,7 @@ listeners:
     protocol: tcp
     cluster: legacy
     idle_timeout: 0s
-  - { name: cache, listen: 127.0.0.1:6380, protocol: redis, cluster: cache, redis: { mode: collapse, key_patterns: ['user:*', '*:cart'], mirror: { cluster: shadow, percent: 5 } } }
+  - { name: cache, listen: 127.0.0.1:6380, protocol: redis, cluster: cache, redis: { mode: collapse, key_patterns: ['user:*', '*:cart'], hot_keys: 20, mirror: { cluster: shadow, percent: 5 } } }
 clusters:
   - name: orders
     endpoints: [10.0.0.1:27017, 'mongos-2.example.com:27017']
@@ -180,6 +180,7 @@ fn full() -> Config {
                     key_patterns: ["user:*", "*:cart"]
                         .map(|pattern| KeyPattern::new(pattern).unwrap())
                         .to_vec(),
+                    hot_keys: Some(20),
                     auth: RedisAuth::Server,
                     mirror: Some(5),
                 },
@@ -516,7 +517,7 @@ log: { format: jsno, level: verbose }
 listeners:
   - { name: a.b, listen: 127.0.0.1, protocol: mongodb, cluster: a }
   - { name: '', listen: '::1:80', protocol: htpp, cluster: a }
-  - { name: c, listen: 127.0.0.1:70000, protocol: redis, cluster: a, max_connections: 2000000, redis: { mode: tapp, key_patterns: ['', 'a[b]'] }, mongo: {} }
+  - { name: c, listen: 127.0.0.1:70000, protocol: redis, cluster: a, max_connections: 2000000, redis: { mode: tapp, key_patterns: ['', 'a[b]'], hot_keys: 2000 }, mongo: {} }
   - { name: d, listen: 127.0.0.1:4, protocol: mongo, cluster: a, mongo: { mode: colapse } }
   - { name: e, listen: 127.0.0.1:5, protocol: tcp, cluster: a, mongo: { mode: tap }, idle_timeout: 9000h }
 clusters:

@@ -35,6 +35,11 @@ pub(crate) struct RedisFile {
     #[serde(default)]
     #[schemars(length(max = defaults::REDIS_KEY_PATTERNS_MAX))]
     pub(crate) key_patterns: Field<Vec<Field<String>>>,
+    /// How many of the keys that are asked for most `GET /hot_keys` shows; 0: they are not counted, as names of keys are data. A request
+    /// counts for its first key. Can be changed by a reload, for new sessions.
+    #[serde(default)]
+    #[schemars(range(max = defaults::REDIS_HOT_KEYS_MAX), extend("default" = 0))]
+    pub(crate) hot_keys: Field<u64>,
     /// Only with mode collapse: a share of the commands is sent to another cluster as well, whose replies nobody gets. Default: none.
     /// Can be changed by a reload, for new sessions.
     #[serde(default)]

@@ -13,6 +13,8 @@ use crate::secret::Secret;
 pub struct RedisConfig {
     /// Patterns of the keys that are counted apart; a key counts for the first that fits.
     pub key_patterns: Vec<KeyPattern>,
+    /// How many of the keys that are asked for most are shown; `None` is that they are not counted.
+    pub hot_keys: Option<usize>,
     /// Who may use a listener in mode collapse.
     pub auth: RedisAuth,
     /// In mode collapse, how many of 100 commands are also sent to the last of the listener's clusters.

@@ -26,6 +26,9 @@ impl Resolver<'_> {
         let mirror = self.redis_mirror(written, mode);
         let config = RedisConfig {
             key_patterns: self.key_patterns(&redis.key_patterns),
+            hot_keys: self
+                .at_most(&redis.hot_keys, defaults::REDIS_HOT_KEYS_MAX)
+                .filter(|shown| *shown != 0),
             auth: self.redis_auth(redis, place, mode),
             mirror: mirror.as_ref().map(|(_, percent)| *percent),
         };

@@ -6,16 +6,19 @@
 pub mod collapse;
 mod commands;
 mod conversation;
+mod hot_keys;
 mod key_pattern;
 mod report;
 mod tap;
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use narrows_parsers::redis::command::Class;
 use narrows_parsers::redis::{Kind, Reply, Request, Text};
 
+use crate::config::RedisConfig;
 use crate::stats::{
     Cluster, Redis, RedisDecodingError, RedisDriver, RedisError, RedisKeys, RedisReply, Scope,
     Shard,
@@ -23,6 +26,7 @@ use crate::stats::{
 use commands::{Commands, Series};
 use report::Application;
 
+pub use hot_keys::{Followed, HotKey, HotKeys, Hottest};
 pub use key_pattern::KeyPattern;
 pub use tap::Tap;
 
@@ -40,6 +44,7 @@ pub struct RedisListener {
     cluster_name: Box<str>,
     commands: Commands,
     patterns: Vec<(KeyPattern, Rc<Scope<RedisKeys>>)>,
+    hot_keys: Option<Arc<Followed>>,
     replies: [OnceCell<Scope<RedisReply>>; Kind::COUNT],
     errors: RefCell<Vec<KnownError>>,
 }
@@ -57,7 +62,8 @@ impl RedisListener {
         name: &str,
         cluster_name: &str,
         cluster: Scope<Cluster>,
-        patterns: &[KeyPattern],
+        config: &RedisConfig,
+        hot_keys: &HotKeys,
         enabled: bool,
     ) -> Self {
         let label = name.as_bytes();
@@ -69,7 +75,9 @@ impl RedisListener {
             shard: shard.clone(),
             name: name.into(),
             cluster_name: cluster_name.into(),
-            patterns: patterns
+            hot_keys: config.hot_keys.map(|shown| hot_keys.follow(shown)),
+            patterns: config
+                .key_patterns
                 .iter()
                 .map(|pattern| {
                     let stats = shard.scope(&[label, pattern.as_str().as_bytes()]);
@@ -116,6 +124,9 @@ impl RedisListener {
         self.stats.add(Redis::KEYS, keys.len() as u64);
         let first = request.argument(keys.next()?)?;
         self.stats.record(Redis::KEY_BYTES, first.length);
+        if let Some(hot_keys) = &self.hot_keys {
+            hot_keys.count(&first);
+        }
         self.pattern(&first)
     }
 
