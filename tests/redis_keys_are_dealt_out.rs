@@ -157,6 +157,51 @@ fn commands_of_several_keys_are_cut_or_refused() {
     proxy.stats().expect("redis.redis.downstream_rq_active", 0);
 }
 
+/// Larger than what is held of a request of one key, which streams.
+#[test]
+fn large_requests_of_several_keys_are_cut_too() {
+    let servers = [Redis::start(), Redis::start(), Redis::start()];
+    let (proxy, address) = start(&servers);
+    let mut client = RedisClient::connect(address);
+    let keys: Vec<_> = (0..20).map(key).collect();
+    let value = |key: &str| key.repeat(10_000);
+    let mut set = vec!["MSET".to_string()];
+    set.extend(keys.iter().flat_map(|key| [key.clone(), value(key)]));
+    client.send_raw(&encode(&set));
+    assert_eq!(client.reply(), Value::ok());
+    for key in &keys {
+        assert_eq!(client.command(&["GET", key]), Value::bulk(value(key)));
+    }
+    // Small keys, and many of them.
+    let names = (0..20_000).map(key);
+    let command: Vec<_> = ["DEL".to_string()].into_iter().chain(names).collect();
+    assert_eq!(client.command(&command), Value::Integer(20));
+    let union: Vec<_> = ["SUNION".to_string()]
+        .into_iter()
+        .chain((0..20_000).map(key))
+        .collect();
+    assert!(client.command(&union).error().starts_with("CROSSSLOT"));
+    drop(client);
+    // There is an end to it: nothing of it may be done then.
+    let mut client = RedisClient::connect(address);
+    // No more than it takes, as what is not read when a connection is closed resets it.
+    let huge = "x".repeat(64 << 20);
+    client.send_raw(b"*5\r\n$4\r\nMSET\r\n$1\r\na\r\n$68157440\r\n");
+    client.send_raw(huge.as_bytes());
+    let refused = client.reply();
+    assert!(
+        refused.error().contains("may have 67108864 bytes"),
+        "{refused:?}"
+    );
+    client.expect_end();
+    let mut client = RedisClient::connect(address);
+    assert_eq!(client.command(&["GET", "a"]), Value::NilBulk);
+    drop(client);
+    eventually("nothing is under way", || {
+        (proxy.stats().value("redis.redis.downstream_rq_active") == 0).then_some(())
+    });
+}
+
 #[test]
 fn whoever_has_not_said_who_it_is_is_the_user_of_the_config() {
     let redis = Redis::with(&["requirepass other", "user narrows on >pl4nted ~* &* +@all"]);

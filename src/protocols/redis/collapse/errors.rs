@@ -55,6 +55,11 @@ pub(super) enum Refusal {
         /// The command.
         command: &'static str,
     },
+    /// It has to be whole to be given a server, and is too large for that.
+    TooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
     /// What the client sent is no request.
     Protocol {
         /// Why.
@@ -98,6 +103,9 @@ impl Refusal {
             Self::Crossed => "-CROSSSLOT Keys in request don't hash to the same slot".to_owned(),
             Self::Spread { command } => format!(
                 "-ERR narrows: {command} is for keys of one server, and here they are dealt out by their hash"
+            ),
+            Self::TooLarge { limit } => format!(
+                "-ERR narrows: cluster {cluster}: where keys are on several servers, a request may have {limit} bytes unless it has one key"
             ),
             // As Redis says it, so that whoever reads it finds it explained.
             Self::Protocol { why } => format!("-ERR Protocol error: {why}"),

@@ -16,6 +16,10 @@ use super::split::{Merge, parts};
 use super::trunks::Trunks;
 use crate::protocols::redis::commands::Series;
 
+/// Bytes of a request that has to be whole before anybody can say which server it is for: it has several keys, or none. Larger ones are
+/// refused, as the proxy is not where data is kept.
+const MAX_WHOLE: usize = 64 * 1024 * 1024;
+
 /// Bytes of a request of a client that has to log in first: Redis' `PROTO_MAX_UNAUTHENTICATED_BULK` ("unauthenticated bulk length").
 const MAX_UNKNOWN: usize = 16 * 1024;
 
@@ -42,8 +46,15 @@ impl Session<'_> {
                         let why = "unauthenticated bulk length".to_owned();
                         self.need = Some(Need::Refuse(Refusal::Protocol { why }));
                     } else if seen - begin > MAX_HELD {
-                        requests = RequestDecoder::new();
-                        self.need = Some(Need::Own(Stay::Short));
+                        let came = data.get(begin..).unwrap_or_default();
+                        let pending = requests.pending();
+                        if pending.is_some_and(|pending| routes.may_stream(&pending, came)) {
+                            requests = RequestDecoder::new();
+                            self.need = Some(Need::Own(Stay::Short));
+                        } else if came.len() > MAX_WHOLE {
+                            let limit = MAX_WHOLE;
+                            self.need = Some(Need::Refuse(Refusal::TooLarge { limit }));
+                        }
                     }
                 }
                 Step::Malformed(reason) => {

@@ -9,6 +9,9 @@ use narrows_parsers::redis::{Request, RequestDecoder, arguments, slot};
 use crate::upstream::Endpoint;
 use crate::upstream::redis::{Ring, SlotMap};
 
+/// Bytes of a request that are kept in a Redis Cluster, so that it can be sent on when its slot has moved. A larger one streams.
+const MAX_REDIRECTED: usize = 1024 * 1024;
+
 /// Where requests go, as far as that is known now.
 #[derive(Clone, Copy)]
 pub(super) enum Routes<'a> {
@@ -78,6 +81,25 @@ impl<'a> Routes<'a> {
             return Way::Replica(replica);
         }
         self.server(groups.first).map_or(Way::First, Way::To)
+    }
+
+    /// True when a request of which so much `came`, and that is not whole, can be given a server already: there is one for all, or its only key
+    /// has come.
+    pub(super) fn may_stream(self, pending: &Request<'_>, came: &[u8]) -> bool {
+        match self {
+            Self::One => return true,
+            Self::Slots(..) | Self::Unknown if came.len() <= MAX_REDIRECTED => return false,
+            Self::Slots(..) | Self::Unknown | Self::Ring(_) => {}
+        }
+        let argument = |index| pending.argument(index).map(|text| text.bytes);
+        let Some(command) = find(pending.command(), argument(1)) else {
+            return false;
+        };
+        let count = usize::try_from(pending.count).unwrap_or(usize::MAX);
+        let mut positions = command.key_positions(count, argument);
+        let (first, second) = (positions.next(), positions.next());
+        let has_come = |position| arguments(came).nth(position).is_some();
+        second.is_none() && first.is_some_and(has_come)
     }
 
     /// Keys of the same group are on the same server, and stay together.
@@ -190,6 +212,36 @@ pub(super) fn first_class(held: &[u8]) -> Option<Class> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_whole_streams_when_its_server_is_known() {
+        let ring = Ring::new(&[]);
+        let long = "x".repeat(MAX_REDIRECTED);
+        for (begin, on_a_ring, in_a_cluster) in [
+            ("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$9999999\r\n", true, true),
+            ("*5\r\n$4\r\nMSET\r\n$1\r\nk\r\n$9999999\r\n", false, false),
+            // The key is not whole, the number of keys has not come, there is none, and nobody knows what has one.
+            ("*3\r\n$3\r\nSET\r\n$9999999\r\n", false, false),
+            ("*4\r\n$4\r\nEVAL\r\n$9999999\r\n", false, false),
+            ("*2\r\n$4\r\nECHO\r\n$9999999\r\n", false, false),
+            (
+                "*3\r\n$8\r\nNONSENSE\r\n$1\r\nk\r\n$9999999\r\n",
+                false,
+                false,
+            ),
+        ] {
+            let streams = |routes: Routes<'_>, came: &str| {
+                let mut decoder = RequestDecoder::new();
+                assert!(matches!(decoder.advance(came.as_bytes()), Step::NeedMore));
+                routes.may_stream(&decoder.pending().unwrap(), came.as_bytes())
+            };
+            let large = format!("{begin}{long}");
+            assert!(streams(Routes::One, begin));
+            assert!(!streams(Routes::Unknown, begin));
+            assert_eq!(streams(Routes::Unknown, &large), in_a_cluster, "{begin}");
+            assert_eq!(streams(Routes::Ring(&ring), begin), on_a_ring, "{begin}");
+        }
+    }
 
     #[test]
     fn the_first_key_of_a_transaction_is_found_behind_what_has_none() {

@@ -35,7 +35,8 @@ const MAX_AHEAD: usize = 1024;
 /// Bytes of replies that a client may have before more is read of it.
 const MAX_REPLIES: usize = 64 * 1024;
 
-/// Bytes of a request that is not whole: a larger one streams over a connection of the client's own, so that nobody waits behind it.
+/// Bytes of a request that is not whole: a larger one streams over a connection of the client's own, so that nobody waits behind it, once
+/// its server is known.
 pub(super) const MAX_HELD: usize = 64 * 1024;
 
 /// One client connection.
