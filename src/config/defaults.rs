@@ -41,6 +41,8 @@ pub(crate) const REDIS_READS: RedisReads = RedisReads::Master;
 pub(crate) const REDIS_MIRROR_PERCENT: u32 = 100;
 /// Each is held against each key until one fits; who needs more of them needs other tools.
 pub(crate) const REDIS_KEY_PATTERNS_MAX: usize = 100;
+/// Each key is held against all of them.
+pub(crate) const REDIS_ROUTES_MAX: usize = 100;
 /// A worker follows ten times as many, each with a hash and some hundred bytes.
 pub(crate) const REDIS_HOT_KEYS_MAX: u64 = 1_000;
 

@@ -24,7 +24,7 @@ pub(crate) use http::{
     ForwardedFile, HeaderEditsFile, HeaderMatchFile, HttpClusterFile, HttpFile, RedirectFile,
     RespondFile, RouteFile, VirtualHostFile, WeightedClusterFile,
 };
-pub(crate) use redis::{RedisClusterFile, RedisFile};
+pub(crate) use redis::{RedisClusterFile, RedisFile, RedisRouteFile};
 pub(crate) use tls::{CertificateFile, ClusterTlsFile, ListenerTlsFile};
 
 /// Configuration of Narrows. Durations are written as a whole number with a unit: `500ms`, `5s`, `2m`, `1h`.

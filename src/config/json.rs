@@ -94,9 +94,14 @@ fn mongo(mode: MongoMode, listener: &ListenerConfig) -> Value {
 
 fn redis(mode: RedisMode, listener: &ListenerConfig) -> Value {
     let patterns = listener.redis.key_patterns.iter();
+    let routes = listener.redis.routes.iter();
+    let routes = routes.map(|(prefix, place)| {
+        json!({ "prefix": String::from_utf8_lossy(prefix), "cluster": listener.clusters.get(*place) })
+    });
     let mut value = json!({
         "mode": REDIS_MODES.word(mode),
         "key_patterns": patterns.map(ToString::to_string).collect::<Vec<_>>(),
+        "routes": routes.collect::<Vec<_>>(),
         "hot_keys": listener.redis.hot_keys.unwrap_or(0),
     });
     if mode == RedisMode::Collapse {

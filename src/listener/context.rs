@@ -14,8 +14,8 @@ use crate::protocols::http::{self, HttpListener};
 use crate::protocols::inbox::Buffers;
 use crate::protocols::mongo::collapse::CollapseListener;
 use crate::protocols::mongo::{LongWaits, MongoListener, Notes};
-use crate::protocols::redis::collapse::CollapseListener as RedisCollapse;
-use crate::protocols::redis::{HotKeys, RedisListener};
+use crate::protocols::redis::collapse::{CollapseListener as RedisCollapse, Upstream, Upstreams};
+use crate::protocols::redis::{self, HotKeys, RedisListener};
 use crate::protocols::tcp::TcpListenerStats;
 use crate::stats::{
     Cluster as ClusterStat, ClusterEndpoint, Listener as ListenerStat, Scope, Shard,
@@ -202,24 +202,27 @@ impl ListenerContext {
                 }
             }
             (Protocol::Redis(mode), Some(target)) => {
+                let routed = redis_routed(&policy.listener, &targets);
+                let routed = routed.iter().map(|target| target.stats.clone());
                 let redis = Rc::new(RedisListener::new(
                     shard,
                     &policy.listener.name,
-                    &target.cluster.name,
-                    target.stats.clone(),
+                    redis::Clusters {
+                        name: &target.cluster.name,
+                        own: &target.stats,
+                        routed: &routed.collect::<Vec<_>>(),
+                    },
                     &policy.listener.redis,
                     &shared.hot_keys,
                     policy.stats_enabled,
                 ));
-                match (mode, &target.cluster.redis) {
-                    (RedisMode::Collapse, Some(upstream)) => {
+                match (mode, redis_upstreams(&policy.listener, &targets, parts)) {
+                    (RedisMode::Collapse, Some(upstreams)) => {
                         ProtocolContext::RedisCollapse(Rc::new(RedisCollapse::new(
                             redis,
-                            target,
-                            (parts.pool)(&upstream.pool),
+                            upstreams,
                             Rc::clone(parts.buffers),
-                            redis_mirror(&policy.listener, &targets, parts),
-                            &policy.listener.redis.auth,
+                            &policy.listener.redis,
                         )))
                     }
                     // A cluster has what collapse needs whenever a listener of that mode uses it.
@@ -256,16 +259,32 @@ impl ListenerContext {
     }
 }
 
-/// This worker's part of the cluster that a Redis listener mirrors to, which is the last of its clusters, and its share in percent.
-fn redis_mirror<'t>(
+/// The clusters of the routes of a Redis listener: between its own and that of the mirror, which is the last.
+fn redis_routed<'t>(listener: &ListenerConfig, targets: &'t [Target]) -> &'t [Target] {
+    let end = targets.len() - usize::from(listener.redis.mirror.is_some()).min(targets.len());
+    targets.get(1..end).unwrap_or_default()
+}
+
+/// The clusters that a Redis listener sends to, and this worker's part of each; `None` unless all of them have connections to share.
+fn redis_upstreams<'t>(
     listener: &ListenerConfig,
     targets: &'t [Target],
     parts: &WorkerParts<'_>,
-) -> Option<(&'t Target, Rc<ClusterPool>, u32)> {
-    let percent = listener.redis.mirror?;
-    let target = targets.last()?;
-    let upstream = target.cluster.redis.as_ref()?;
-    Some((target, (parts.pool)(&upstream.pool), percent))
+) -> Option<Upstreams<'t>> {
+    let upstream = |target: &'t Target| {
+        let shared = target.cluster.redis.as_ref()?;
+        let pool = (parts.pool)(&shared.pool);
+        Some(Upstream { target, pool })
+    };
+    let routed = redis_routed(listener, targets).iter().map(upstream);
+    Some(Upstreams {
+        own: upstream(targets.first()?)?,
+        routed: routed.collect::<Option<_>>()?,
+        mirror: match listener.redis.mirror {
+            Some(_) => Some(upstream(targets.last()?)?),
+            None => None,
+        },
+    })
 }
 
 /// What is counted of a cluster that an HTTP listener sends to.

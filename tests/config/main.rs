@@ -30,6 +30,7 @@ use narrows::secret::Secret;
 mod collapse;
 mod http;
 mod random;
+mod redis;
 mod schema;
 mod tls;
 
@@ -59,7 +60,7 @@ listeners:
     protocol: tcp
     cluster: legacy
     idle_timeout: 0s
-  - { name: cache, listen: 127.0.0.1:6380, protocol: redis, cluster: cache, redis: { mode: collapse, key_patterns: ['user:*', '*:cart'], hot_keys: 20, mirror: { cluster: shadow, percent: 5 } } }
+  - { name: cache, listen: 127.0.0.1:6380, protocol: redis, cluster: cache, redis: { mode: collapse, key_patterns: ['user:*', '*:cart'], hot_keys: 20, routes: [{ prefix: 'a:', cluster: cache }], mirror: { cluster: shadow, percent: 5 } } }
 clusters:
   - name: orders
     endpoints: [10.0.0.1:27017, 'mongos-2.example.com:27017']
@@ -181,6 +182,7 @@ fn full() -> Config {
                         .map(|pattern| KeyPattern::new(pattern).unwrap())
                         .to_vec(),
                     hot_keys: Some(20),
+                    routes: vec![(b"a:"[..].into(), 0)],
                     auth: RedisAuth::Server,
                     mirror: Some(5),
                 },

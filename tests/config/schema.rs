@@ -27,9 +27,9 @@ fn the_schema_accepts_the_examples_and_knows_the_defaults() {
 
 #[test]
 fn the_schema_requires_what_cannot_be_left_out() {
-    // Two lists, three listeners with three keys each, four clusters with two each, a mirror, two credentials with two each, the
-    // statsd address, the certificates of a listener and two keys of one.
-    assert_required(FULL, 2 + 3 * 3 + 4 * 2 + 1 + 2 * 2 + 1 + 3);
+    // Two lists, three listeners with three keys each, four clusters with two each, a mirror, a route with two, two credentials with two
+    // each, the statsd address, the certificates of a listener and two keys of one.
+    assert_required(FULL, 2 + 3 * 3 + 4 * 2 + 1 + 2 + 2 * 2 + 1 + 3);
     // Two lists, two listeners with three keys each, three clusters with two each, two hosts with three each, seven
     // routes with their names, four headers with theirs, five shares of clusters with two each, two replies.
     assert_required(FULL_HTTP, 2 + 2 * 3 + 3 * 2 + 2 * 3 + 7 + 4 + 4 * 2 + 2);

@@ -40,10 +40,30 @@ pub(crate) struct RedisFile {
     #[serde(default)]
     #[schemars(range(max = defaults::REDIS_HOT_KEYS_MAX), extend("default" = 0))]
     pub(crate) hot_keys: Field<u64>,
+    /// Only with mode collapse: keys that begin so are in another cluster than that of the listener, which has all others; of several that
+    /// fit the longest counts. Commands without a key go to the cluster of the listener. Default: none. Can be changed by a reload, for new
+    /// sessions.
+    #[serde(default)]
+    #[schemars(length(max = defaults::REDIS_ROUTES_MAX))]
+    pub(crate) routes: Field<Vec<Field<RedisRouteFile>>>,
     /// Only with mode collapse: a share of the commands is sent to another cluster as well, whose replies nobody gets. Default: none.
     /// Can be changed by a reload, for new sessions.
     #[serde(default)]
     pub(crate) mirror: Field<RedisMirrorFile>,
+}
+
+/// Keys that are in another cluster.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "RedisRoute", extend("required" = ["prefix", "cluster"]))]
+pub(crate) struct RedisRouteFile {
+    /// How they begin.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub(crate) prefix: Field<String>,
+    /// Name of the cluster.
+    #[serde(default)]
+    pub(crate) cluster: Field<String>,
 }
 
 /// Commands that are sent to another cluster as well.

@@ -17,6 +17,8 @@ pub struct RedisConfig {
     pub hot_keys: Option<usize>,
     /// Who may use a listener in mode collapse.
     pub auth: RedisAuth,
+    /// In mode collapse, beginnings of keys and the place of the cluster that has them, among those of the listener.
+    pub routes: Vec<(Box<[u8]>, usize)>,
     /// In mode collapse, how many of 100 commands are also sent to the last of the listener's clusters.
     pub mirror: Option<u32>,
 }

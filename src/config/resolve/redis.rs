@@ -6,7 +6,8 @@ use super::Resolver;
 use crate::config::choices::{REDIS_AUTHS, REDIS_MODES, RedisAuthName};
 use crate::config::defaults;
 use crate::config::field::Field;
-use crate::config::file::{ListenerFile, RedisFile};
+use crate::config::file::{ListenerFile, RedisFile, RedisRouteFile};
+use crate::config::masking::quoted;
 use crate::config::model::{RedisAuth, RedisConfig, RedisMode};
 use crate::config::problem::Place;
 use crate::config::secrets;
@@ -23,12 +24,14 @@ impl Resolver<'_> {
         let nothing = RedisFile::default();
         let (redis, place) = written.redis.given().unwrap_or((&nothing, place));
         let mode = self.choice(Some(&redis.mode), &REDIS_MODES, defaults::REDIS_MODE);
-        let mirror = self.redis_mirror(written, mode);
+        let routes = self.redis_routes(&redis.routes, mode, clusters);
+        let mirror = self.redis_mirror(written, mode, clusters);
         let config = RedisConfig {
             key_patterns: self.key_patterns(&redis.key_patterns),
             hot_keys: self
                 .at_most(&redis.hot_keys, defaults::REDIS_HOT_KEYS_MAX)
                 .filter(|shown| *shown != 0),
+            routes,
             auth: self.redis_auth(redis, place, mode),
             mirror: mirror.as_ref().map(|(_, percent)| *percent),
         };
@@ -78,8 +81,66 @@ impl Resolver<'_> {
         Some(RedisAuth::Users { users_file, users })
     }
 
+    /// The beginnings of keys, each with the place of its cluster among `clusters`, which gets those that are not in it.
+    fn redis_routes(
+        &mut self,
+        written: &Field<Vec<Field<RedisRouteFile>>>,
+        mode: RedisMode,
+        clusters: &mut Vec<String>,
+    ) -> Vec<(Box<[u8]>, usize)> {
+        let Some((routes, place)) = written.given() else {
+            return Vec::new();
+        };
+        if mode == RedisMode::Tap {
+            self.problem(
+                place,
+                "routes belong to mode collapse; in mode tap a connection goes to one server",
+            );
+        }
+        let max = defaults::REDIS_ROUTES_MAX;
+        if routes.len() > max {
+            let count = routes.len();
+            self.problem(
+                place,
+                format!("{count} routes; at most {max} are held against a key"),
+            );
+        }
+        let mut known: Vec<(Box<[u8]>, usize)> = Vec::new();
+        for (route, place) in routes.iter().filter_map(Field::given) {
+            let prefix = self.required(&route.prefix, "prefix", place);
+            let cluster = self.required(&route.cluster, "cluster", place);
+            let (Some((prefix, at)), Some((cluster, _))) = (prefix, cluster) else {
+                continue;
+            };
+            if prefix.is_empty() {
+                self.problem(
+                    at,
+                    "every key begins with nothing; the cluster of the listener gets what has no other",
+                );
+            }
+            if known.iter().any(|(other, _)| **other == *prefix.as_bytes()) {
+                self.problem(
+                    at,
+                    format!("there is a route for {} already", quoted(prefix)),
+                );
+            }
+            let found = clusters.iter().position(|known| known == cluster);
+            let place = found.unwrap_or_else(|| {
+                clusters.push(cluster.clone());
+                clusters.len() - 1
+            });
+            known.push((prefix.as_bytes().into(), place));
+        }
+        known
+    }
+
     /// The cluster of the mirror, and its share in percent.
-    fn redis_mirror(&mut self, written: &ListenerFile, mode: RedisMode) -> Option<(String, u32)> {
+    fn redis_mirror(
+        &mut self,
+        written: &ListenerFile,
+        mode: RedisMode,
+        clusters: &[String],
+    ) -> Option<(String, u32)> {
         let (mirror, place) = written.redis.value()?.mirror.given()?;
         if mode == RedisMode::Tap {
             self.problem(
@@ -88,10 +149,10 @@ impl Resolver<'_> {
             );
         }
         let (cluster, cluster_place) = self.required(&mirror.cluster, "cluster", place)?;
-        if Some(cluster) == written.cluster.value() {
+        if clusters.contains(cluster) {
             self.problem(
                 cluster_place,
-                "the mirror is the listener's own cluster; each command would be carried out twice",
+                "the listener sends to the cluster of the mirror anyway; commands would be carried out twice",
             );
         }
         let percent = match mirror.percent.is_absent() {

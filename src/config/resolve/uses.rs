@@ -78,13 +78,14 @@ pub(super) fn named_clusters(listener: &ListenerFile) -> impl Iterator<Item = (&
     let hosts = hosts.into_iter().flatten().filter_map(Field::value);
     let routes = hosts.filter_map(|host| host.routes.value()).flatten();
     let routed = routes.filter_map(Field::value).flat_map(clusters_of_route);
-    let mirror = listener
-        .redis
-        .value()
-        .and_then(|redis| redis.mirror.value());
+    let redis = listener.redis.value();
+    let mirror = redis.and_then(|redis| redis.mirror.value());
     let mirror = mirror.and_then(|mirror| mirror.cluster.given());
+    let prefixes = redis.and_then(|redis| redis.routes.value());
+    let prefixes = prefixes.into_iter().flatten().filter_map(Field::value);
+    let prefixed = prefixes.filter_map(|route| route.cluster.given());
     let own = listener.cluster.given().into_iter();
-    own.chain(routed).chain(mirror)
+    own.chain(routed).chain(prefixed).chain(mirror)
 }
 
 fn clusters_of_route(route: &RouteFile) -> impl Iterator<Item = (&String, Place)> {

@@ -17,6 +17,8 @@ pub(super) struct Series {
     pub(super) command: Option<&'static Command>,
     /// Its series. What is recorded to it is gathered for the listener and for the cluster too.
     pub(super) stats: Scope<RedisCommand>,
+    /// Where it is sent.
+    pub(super) cluster: Scope<Cluster>,
 }
 
 impl Series {
@@ -30,7 +32,7 @@ impl Series {
     }
 }
 
-/// The commands of one listener on one worker.
+/// The commands of one listener on one worker that go to one cluster.
 pub(super) struct Commands {
     shard: Shard,
     listener: Box<[u8]>,
@@ -40,11 +42,11 @@ pub(super) struct Commands {
 
 impl Commands {
     /// None has been seen.
-    pub(super) fn new(shard: Shard, listener: &str, cluster: Scope<Cluster>) -> Self {
+    pub(super) fn new(shard: Shard, listener: &str, cluster: &Scope<Cluster>) -> Self {
         Self {
             shard,
             listener: listener.as_bytes().into(),
-            cluster,
+            cluster: cluster.clone(),
             known: RefCell::new(vec![None; Command::COUNT]),
         }
     }
@@ -66,6 +68,7 @@ impl Commands {
         Rc::new(Series {
             command,
             stats: stats.shared_with(&also),
+            cluster: self.cluster.clone(),
         })
     }
 }

@@ -38,15 +38,27 @@ pub struct RedisListener {
     /// The totals of the listener.
     pub stats: Scope<Redis>,
     enabled: bool,
-    cluster: Scope<Cluster>,
     shard: Shard,
     name: Box<str>,
     cluster_name: Box<str>,
     commands: Commands,
+    /// The same commands, sent to each of the clusters that the routes of the config name.
+    routed: Box<[Commands]>,
     patterns: Vec<(KeyPattern, Rc<Scope<RedisKeys>>)>,
     hot_keys: Option<Arc<Followed>>,
     replies: [OnceCell<Scope<RedisReply>>; Kind::COUNT],
     errors: RefCell<Vec<KnownError>>,
+}
+
+/// The clusters that a listener sends to.
+#[derive(Clone, Copy)]
+pub struct Clusters<'a> {
+    /// The name of its own.
+    pub name: &'a str,
+    /// Its own.
+    pub own: &'a Scope<Cluster>,
+    /// Those of its routes, in the order of their places, from 1 on.
+    pub routed: &'a [Scope<Cluster>],
 }
 
 /// Errors with the same first word.
@@ -60,21 +72,21 @@ impl RedisListener {
     pub fn new(
         shard: &Shard,
         name: &str,
-        cluster_name: &str,
-        cluster: Scope<Cluster>,
+        clusters: Clusters<'_>,
         config: &RedisConfig,
         hot_keys: &HotKeys,
         enabled: bool,
     ) -> Self {
         let label = name.as_bytes();
+        let commands = |cluster: &Scope<Cluster>| Commands::new(shard.clone(), name, cluster);
         Self {
             stats: shard.scope(&[label]),
             enabled,
-            commands: Commands::new(shard.clone(), name, cluster.clone()),
-            cluster,
+            commands: commands(clusters.own),
+            routed: clusters.routed.iter().map(commands).collect(),
             shard: shard.clone(),
             name: name.into(),
-            cluster_name: cluster_name.into(),
+            cluster_name: clusters.name.into(),
             hot_keys: config.hot_keys.map(|shown| hot_keys.follow(shown)),
             patterns: config
                 .key_patterns
@@ -87,6 +99,14 @@ impl RedisListener {
             replies: Default::default(),
             errors: RefCell::default(),
         }
+    }
+
+    /// The commands that go to the cluster at this place: 0 is the listener's own, the others are those of its routes.
+    fn commands(&self, place: usize) -> &Commands {
+        let routed = place
+            .checked_sub(1)
+            .and_then(|place| self.routed.get(place));
+        routed.unwrap_or(&self.commands)
     }
 
     /// What the config calls it.
@@ -117,7 +137,7 @@ impl RedisListener {
         if !self.enabled {
             return None;
         }
-        self.cluster.inc(Cluster::UPSTREAM_RQ_TOTAL);
+        series.cluster.inc(Cluster::UPSTREAM_RQ_TOTAL);
         let count = usize::try_from(request.count).unwrap_or(usize::MAX);
         let argument = |index| request.argument(index).map(|text| text.bytes);
         let mut keys = series.command?.key_positions(count, argument);

@@ -65,7 +65,7 @@ impl RedisListener {
             }
         }
         if !failed {
-            self.cluster.inc(Cluster::UPSTREAM_RQ_COMPLETED);
+            series.cluster.inc(Cluster::UPSTREAM_RQ_COMPLETED);
         }
     }
 

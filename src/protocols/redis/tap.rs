@@ -37,6 +37,8 @@ pub struct Tap {
     replies: ReplyDecoder,
     conversation: Conversation<Pending>,
     recent: RecentCommands,
+    /// Which of the listener's clusters the connection is to.
+    place: usize,
     application: Option<Application>,
     finishing: VecDeque<Finishing>,
     blind: bool,
@@ -83,6 +85,7 @@ impl Tap {
             replies: ReplyDecoder::new(),
             conversation: Conversation::new(),
             recent: RecentCommands::default(),
+            place: 0,
             application: None,
             finishing: VecDeque::new(),
             blind: false,
@@ -97,9 +100,11 @@ impl Tap {
         }
     }
 
-    /// A tap on a connection that a client is lent, and whose server speaks this version of the protocol, and has been told MULTI perhaps.
+    /// A tap on a connection that a client is lent, to the cluster at this place, and whose server speaks this version of the protocol, and has
+    /// been told MULTI perhaps.
     pub(super) fn lent(
         listener: Rc<RedisListener>,
+        place: usize,
         version_3: bool,
         queuing: bool,
         application: Option<Application>,
@@ -107,6 +112,7 @@ impl Tap {
         Self {
             conversation: Conversation::going_on(version_3, queuing),
             application,
+            place,
             ..Self::new(listener)
         }
     }
@@ -289,7 +295,9 @@ impl Observer for Tap {
                 Step::Message { consumed, message } => {
                     rest = rest.get(consumed..).unwrap_or_default();
                     let end = base + (bytes.len() - rest.len()) as u64;
-                    let series = self.recent.find(&self.listener.commands, &message);
+                    let series = self
+                        .recent
+                        .find(self.listener.commands(self.place), &message);
                     match self.listener.introduction(&series, &message) {
                         None if RedisListener::is_farewell(&series, &message) => {
                             self.application = None;

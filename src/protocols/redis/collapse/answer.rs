@@ -1,29 +1,15 @@
 //! What the proxy answers itself: who the client is, which database and which version it wants. A server is asked whether it takes that,
 //! on a connection that is closed again; from then on the client's requests go over connections that are like that.
 
-use std::rc::Rc;
-
 use super::client;
 use super::decide::{Answer, database};
 use super::errors::Refusal;
+use super::identity::Identity;
 use super::session::{End, Session, answer};
 use crate::exchange::{CloseReason, Outcome};
 use crate::scram::PlainLogins;
 use crate::secret::Secret;
-use crate::upstream::redis::{Credential, Password, Profile, ProfileId, SharedRedis, Version};
-
-/// Who a client is, and what its connection would be if it had one.
-#[derive(Default)]
-pub(super) struct Identity {
-    pub(super) profile: Profile,
-    pub(super) id: ProfileId,
-    /// The same on replicas, where commands that only read go to them.
-    pub(super) replica_id: Option<ProfileId>,
-    /// It has logged in to the proxy.
-    pub(super) is_known: bool,
-    /// What CLIENT SETNAME said.
-    name: Vec<u8>,
-}
+use crate::upstream::redis::{Credential, Password, Profile, Version};
 
 /// What the proxy answers.
 enum Reply {
@@ -32,23 +18,6 @@ enum Reply {
     /// As a server said it.
     Bytes(Vec<u8>),
     Refused(Refusal),
-}
-
-impl Identity {
-    /// A client that has said nothing.
-    pub(super) fn of_stranger(shared: Option<&SharedRedis>) -> Self {
-        let identity = Self::default();
-        let replica_id = shared.and_then(|shared| shared.on_replicas(&identity.profile));
-        Self {
-            replica_id,
-            ..identity
-        }
-    }
-
-    /// What CLIENT SETNAME said.
-    pub(super) fn name(&self) -> &[u8] {
-        &self.name
-    }
 }
 
 impl Session<'_> {
@@ -106,6 +75,7 @@ impl Session<'_> {
         };
         let introduced = match self.listener.logins.clone() {
             Some(logins) => self.log_in(&logins, username, password).await,
+            None if self.listener.targets.are_several() => Err(Refusal::SeveralClusters),
             None => {
                 let profile = Profile {
                     credential: Some(Credential {
@@ -156,8 +126,8 @@ impl Session<'_> {
             ..self.identity.profile.clone()
         };
         // A server has taken it before, and there is no secret in it that could be guessed.
-        if let Some(id) = self.shared().and_then(|shared| shared.known(&profile)) {
-            self.is_now(profile, id);
+        if let Some(ids) = self.known(&profile) {
+            self.is_now(profile, ids);
             return Reply::Ok;
         }
         match self.introduce(profile, false).await {
@@ -210,6 +180,9 @@ impl Session<'_> {
             (Some(_), None) if !self.identity.is_known => {
                 return Reply::Refused(Refusal::HelloFirst);
             }
+            (None, Some(_)) if self.listener.targets.are_several() => {
+                return Reply::Refused(Refusal::SeveralClusters);
+            }
             (None, Some((username, password))) => {
                 is_new = true;
                 profile.credential = Some(Credential {
@@ -236,16 +209,16 @@ impl Session<'_> {
 
     /// What a server answered to the same HELLO before, on a connection that is still open: then nothing has to be asked.
     fn known_hello(&mut self, profile: &Profile) -> Option<Vec<u8>> {
-        let id = self.shared()?.known(profile)?;
-        let reply = self.listener.trunks.hello(id)?;
-        self.is_now(profile.clone(), id);
+        let ids = self.known(profile)?;
+        let reply = self.listener.targets.own().hello(ids.first()?.id)?;
+        self.is_now(profile.clone(), ids);
         Some(reply.to_vec())
     }
 
     /// `RESET`: a connection as it was when it was opened.
     fn reset(&mut self) -> Reply {
         self.rides.leave();
-        self.identity = Identity::of_stranger(self.shared());
+        self.identity = Identity::of_stranger(&self.listener.targets);
         self.application = None;
         Reply::Text(b"+RESET\r\n")
     }
@@ -274,55 +247,6 @@ impl Session<'_> {
                 Reply::Bytes(reply)
             }
         }
-    }
-
-    /// Asks a server whether it takes a client that is like this; from then on it is. Returns the reply to HELLO.
-    async fn introduce(
-        &mut self,
-        profile: Profile,
-        says_hello: bool,
-    ) -> Result<Option<Vec<u8>>, Refusal> {
-        let trunks = Rc::clone(&self.listener.trunks);
-        let cluster = trunks.cluster();
-        let mut last = Refusal::CannotConnect {
-            why: "it has no endpoint".to_owned(),
-        };
-        let Some(shared) = &cluster.redis else {
-            return Err(last);
-        };
-        for endpoint in &cluster.endpoints {
-            match shared.probe(endpoint, &profile, says_hello).await {
-                Ok((id, greeted)) => {
-                    if let Some(reply) = &greeted.hello {
-                        trunks.set_hello(id, reply);
-                    }
-                    self.is_now(profile, id);
-                    return Ok(greeted.hello);
-                }
-                Err(error) => {
-                    last = error.into();
-                    if matches!(last, Refusal::Server { .. }) {
-                        break;
-                    }
-                }
-            }
-        }
-        Err(last)
-    }
-
-    fn is_now(&mut self, profile: Profile, id: ProfileId) {
-        if id != self.identity.id {
-            self.rides.leave();
-        }
-        self.identity.replica_id = self
-            .shared()
-            .and_then(|shared| shared.on_replicas(&profile));
-        self.identity.profile = profile;
-        self.identity.id = id;
-    }
-
-    fn shared(&self) -> Option<&SharedRedis> {
-        self.listener.trunks.cluster().redis.as_ref()
     }
 }
 

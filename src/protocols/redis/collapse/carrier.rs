@@ -69,7 +69,7 @@ pub(super) async fn carry(trunk: Rc<Trunk>, trunks: Rc<Trunks>, scratch: Scratch
             let refusal = Refusal::from(error);
             let waiting = std::mem::take(&mut trunk.queue.borrow_mut().waiting);
             for asked in waiting.into_iter().filter_map(Waiting::asked) {
-                asked.refuse(&refusal);
+                asked.refuse(&refusal, &trunks.cluster().name);
             }
         }
     }
@@ -314,7 +314,7 @@ impl Carrier {
                 true => Refusal::LostAfter { endpoint },
                 false => Refusal::LostBefore { endpoint },
             };
-            asked.refuse(&refusal);
+            asked.refuse(&refusal, &self.trunks.cluster().name);
         }
     }
 
@@ -327,9 +327,10 @@ impl Carrier {
         for asked in waiting.into_iter().filter_map(Waiting::asked) {
             match asked.start < written {
                 true => asked.cut(),
-                false => asked.refuse(&Refusal::LostBefore {
-                    endpoint: endpoint.clone(),
-                }),
+                false => {
+                    let endpoint = endpoint.clone();
+                    asked.refuse(&Refusal::LostBefore { endpoint }, &trunks.cluster().name);
+                }
             }
         }
     }

@@ -50,11 +50,13 @@ pub(super) enum Refusal {
     },
     /// Its keys are on several servers, and it can't be cut.
     Crossed,
-    /// A transaction, where keys are dealt out by their hash.
+    /// A transaction, where keys are dealt out by their hash or their beginning.
     Spread {
         /// The command.
         command: &'static str,
     },
+    /// AUTH, where each of several clusters has users of its own.
+    SeveralClusters,
     /// It has to be whole to be given a server, and is too large for that.
     TooLarge {
         /// The limit, in bytes.
@@ -102,8 +104,11 @@ impl Refusal {
             // As Redis says it: drivers know it.
             Self::Crossed => "-CROSSSLOT Keys in request don't hash to the same slot".to_owned(),
             Self::Spread { command } => format!(
-                "-ERR narrows: {command} is for keys of one server, and here they are dealt out by their hash"
+                "-ERR narrows: {command} is for keys of one server, and here they are dealt out"
             ),
+            Self::SeveralClusters => "-ERR narrows: keys go to several clusters here, each with users of its own, so that none of them can say who a \
+                 client is; with `auth: users` clients log in to the proxy"
+                .to_owned(),
             Self::TooLarge { limit } => format!(
                 "-ERR narrows: cluster {cluster}: where keys are on several servers, a request may have {limit} bytes unless it has one key"
             ),

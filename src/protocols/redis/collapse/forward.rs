@@ -10,11 +10,19 @@ use super::client::Request;
 use super::decide::{Answer, Plan, Stay};
 use super::errors::Refusal;
 use super::rides::Board;
-use super::route::{Routes, Way};
+use super::route::{Routes, Way, for_each_key, splits};
 use super::session::{MAX_HELD, Need, Session};
 use super::split::{Merge, parts};
+use super::targets::{Place, Targets};
 use super::trunks::Trunks;
 use crate::protocols::redis::commands::Series;
+
+/// A cluster, and where in it requests go now.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    trunks: &'a Rc<Trunks>,
+    routes: Routes<'a>,
+}
 
 /// Bytes of a request that has to be whole before anybody can say which server it is for: it has several keys, or none. Larger ones are
 /// refused, as the proxy is not where data is kept.
@@ -30,9 +38,17 @@ impl Session<'_> {
     /// Deals with every request in `data` that needs nothing but a server. Returns where the first that needs more, or is not whole, begins.
     pub(super) fn process(&mut self, data: &[u8]) -> usize {
         let (mut begin, mut seen) = (0, self.seen);
-        let trunks = Rc::clone(&self.listener.trunks);
+        let listener = Rc::clone(&self.listener);
+        let targets = &listener.targets;
+        let trunks = targets.own();
         let slots = trunks.slots();
-        let routes = trunks.routes(slots.as_ref(), self.replica());
+        let routes = trunks.routes(slots.as_ref(), self.replica(0));
+        let own = Target { trunks, routes };
+        // Where there are several clusters, which one it is has to be known as well.
+        let routes = match targets.are_several() {
+            true => Routes::Unknown,
+            false => routes,
+        };
         let mut requests = std::mem::take(&mut self.requests);
         while self.need.is_none()
             && let Some(unseen) = data.get(seen..).filter(|unseen| !unseen.is_empty())
@@ -65,7 +81,7 @@ impl Session<'_> {
                 Step::Message { consumed, message } => {
                     let end = seen + consumed;
                     let whole = data.get(begin..end).unwrap_or_default();
-                    match self.forward(&message, whole, routes, &trunks) {
+                    match self.forward(&message, whole, own, targets) {
                         Ok(()) => {
                             (begin, seen) = (end, end);
                             // The next one does not begin before what was waited for to make this one whole.
@@ -90,10 +106,10 @@ impl Session<'_> {
         &mut self,
         request: &Decoded<'_>,
         whole: &[u8],
-        routes: Routes<'_>,
-        trunks: &Rc<Trunks>,
+        own: Target<'_>,
+        targets: &Targets,
     ) -> Result<(), Need> {
-        let series = self.recent.find(&self.listener.redis.commands, request);
+        let series = self.recent.find(self.listener.redis.commands(0), request);
         let plan = match self.is_deferred {
             true => Plan::Own(Stay::Short),
             false => Plan::of(&series, request),
@@ -106,6 +122,42 @@ impl Session<'_> {
                 false => Need::Answer(Answer::LogInFirst),
             });
         }
+        let Some(command) = series.command.filter(|_| targets.are_several()) else {
+            return self.send(request, series, plan, whole, own);
+        };
+        if let Some(need) = Need::of_one_cluster(plan, command) {
+            return Err(need);
+        }
+        match targets.of(series.command, request, whole) {
+            Place::At(0) => self.send(request, series, plan, whole, own),
+            Place::At(place) => {
+                let trunks = targets.at(place);
+                let slots = trunks.slots();
+                let routes = trunks.routes(slots.as_ref(), self.replica(place));
+                let series = self
+                    .recent
+                    .find(self.listener.redis.commands(place), request);
+                self.send(request, series, plan, whole, Target { trunks, routes })
+            }
+            Place::Apart => {
+                let split = splits(command, request, whole).filter(|_| plan == Plan::Share);
+                let split = split.ok_or(Need::Answer(Answer::Crossed))?;
+                self.send_apart(request, series, (split, whole), targets)
+            }
+        }
+    }
+
+    /// Sends a request to the server of one cluster that it is for.
+    fn send(
+        &mut self,
+        request: &Decoded<'_>,
+        series: Rc<Series>,
+        plan: Plan,
+        whole: &[u8],
+        target: Target<'_>,
+    ) -> Result<(), Need> {
+        let Target { trunks, routes } = target;
+        let place = trunks.place();
         // On a ring nobody but the proxy sees that keys are not together.
         let way = match (plan, routes) {
             (Plan::Share, _) | (Plan::Own(_), Routes::Ring(_)) => {
@@ -113,20 +165,22 @@ impl Session<'_> {
             }
             _ => Way::Unknown,
         };
-        if let Some(need) = Need::instead(plan, way, routes, series.command) {
+        if let Some(need) = Need::instead(plan, way, routes, series.command, place) {
             return Err(need);
         }
         if self.client.has_to_wait() {
             return Err(Need::Rest);
         }
-        let id = self.identity.id;
-        let (endpoint, profile) = match (way, self.identity.replica_id) {
+        let ids = self.identity.at(place);
+        let (endpoint, profile) = match (way, ids.replica) {
             (Way::Several(split), _) => {
-                return self.send_parts(request, series, (split, whole), routes, trunks);
+                let listener = Rc::clone(&self.listener);
+                let routes = |_: &[u8]| (place, routes);
+                return self.send_parts(request, series, (split, whole), routes, &listener.targets);
             }
             (Way::Replica(endpoint), Some(replica)) => (Some(endpoint), replica),
-            (Way::To(endpoint) | Way::Replica(endpoint), _) => (Some(endpoint), id),
-            (Way::First | Way::Crossed | Way::Unknown, _) => (None, id),
+            (Way::To(endpoint) | Way::Replica(endpoint), _) => (Some(endpoint), ids.id),
+            (Way::First | Way::Crossed | Way::Unknown, _) => (None, ids.id),
         };
         let board = Board {
             trunks,
@@ -146,6 +200,40 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Sends a request whose keys are in several clusters.
+    fn send_apart(
+        &mut self,
+        request: &Decoded<'_>,
+        series: Rc<Series>,
+        (split, whole): (Split, &[u8]),
+        targets: &Targets,
+    ) -> Result<(), Need> {
+        let slots: Vec<_> = targets.all().map(|trunks| trunks.slots()).collect();
+        let known = targets.all().zip(&slots);
+        let known: Vec<_> = known
+            .map(|(trunks, slots)| trunks.routes(slots.as_ref(), None))
+            .collect();
+        let routes = |key: &[u8]| {
+            let place = targets.of_key(key);
+            (place, known.get(place).copied().unwrap_or(Routes::Unknown))
+        };
+        let mut unknown = None;
+        if let Some(command) = series.command {
+            for_each_key(command, request, whole, |key| {
+                if let (place, Routes::Unknown) = routes(key) {
+                    unknown = Some(place);
+                }
+            });
+        }
+        if let Some(place) = unknown {
+            return Err(Need::Slots(place));
+        }
+        if self.client.has_to_wait() {
+            return Err(Need::Rest);
+        }
+        self.send_parts(request, series, (split, whole), routes, targets)
+    }
+
     /// The mirror knows one database, and nothing that clients have said of themselves.
     fn mirror(&self, series: &Series, request: &Decoded<'_>, whole: &[u8]) {
         if let Some(mirror) = &self.listener.mirror
@@ -157,13 +245,13 @@ impl Session<'_> {
     }
 
     /// Sends a request in parts, each to the server that it is for.
-    fn send_parts(
+    fn send_parts<'r>(
         &mut self,
         request: &Decoded<'_>,
         series: Rc<Series>,
         (split, whole): (Split, &[u8]),
-        routes: Routes<'_>,
-        trunks: &Rc<Trunks>,
+        routes: impl Fn(&[u8]) -> (usize, Routes<'r>),
+        targets: &Targets,
     ) -> Result<(), Need> {
         if !self.rides.are_open(&self.client) {
             return Err(Need::Rest);
@@ -176,13 +264,13 @@ impl Session<'_> {
             bytes: request.bytes,
         };
         let merge = Merge::new(&self.client, asked, split, &mut parts);
-        let board = Board {
-            trunks,
-            scratch: &self.scratch,
-        };
-        let id = self.identity.id;
         for (number, part) in parts.iter().enumerate() {
             let endpoint = part.endpoint.as_ref();
+            let board = Board {
+                trunks: targets.at(part.place),
+                scratch: &self.scratch,
+            };
+            let id = self.identity.at(part.place).id;
             if let Some(ride) = self.rides.find(endpoint, id, &self.client, &board) {
                 ride.trunk().send_part(&merge, number, &part.bytes);
             }
@@ -196,26 +284,39 @@ impl Session<'_> {
         self.listener.logins.is_some() && !self.identity.is_known
     }
 
-    /// The number of the replica that it reads from, if it reads from one: the same for all it reads, so that it sees no older state than
-    /// it saw before.
-    pub(super) fn replica(&self) -> Option<usize> {
-        self.identity.replica_id.map(|_| self.number)
+    /// The number of the replica that it reads from in the cluster at this place, if it reads from one: the same for all it reads, so that it
+    /// sees no older state than it saw before.
+    pub(super) fn replica(&self, place: usize) -> Option<usize> {
+        self.identity.at(place).replica.map(|_| self.number)
     }
 }
 
 impl Need {
+    /// Where there are several clusters: what is refused as it is for one, and nobody can say which.
+    fn of_one_cluster(plan: Plan, command: &'static Command) -> Option<Self> {
+        let name = command.name;
+        match (plan, command.class) {
+            (Plan::Own(_), Class::Multi | Class::Watch) => {
+                Some(Self::Refuse(Refusal::Spread { command: name }))
+            }
+            (Plan::Own(Stay::Replicas), _) => Some(Self::Answer(Answer::Refuse(name))),
+            _ => None,
+        }
+    }
+
     /// What has to be done instead of sending a request over a connection that clients share.
     fn instead(
         plan: Plan,
         way: Way<'_>,
         routes: Routes<'_>,
         command: Option<&'static Command>,
+        place: usize,
     ) -> Option<Self> {
         if matches!(way, Way::Crossed) {
             return Some(Self::Answer(Answer::Crossed));
         }
         match plan {
-            Plan::Share if matches!(way, Way::Unknown) => Some(Self::Slots),
+            Plan::Share if matches!(way, Way::Unknown) => Some(Self::Slots(place)),
             Plan::Share => None,
             Plan::Own(stay) => Some(match (command, routes) {
                 // What it would be about is not on one server, and what follows must not be done by itself.

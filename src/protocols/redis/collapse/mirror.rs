@@ -60,7 +60,7 @@ impl Mirror {
             Way::First => self.send(None, whole, scratch),
             Way::To(endpoint) | Way::Replica(endpoint) => self.send(Some(endpoint), whole, scratch),
             Way::Several(split) => {
-                let parts = parts(whole, split, routes);
+                let parts = parts(whole, split, |_| (0, routes));
                 let mut parts = parts.iter();
                 parts.all(|part| self.send(part.endpoint.as_ref(), &part.bytes, scratch))
             }

@@ -16,6 +16,7 @@ mod client;
 mod decide;
 mod errors;
 mod forward;
+mod identity;
 mod mirror;
 mod own;
 mod redirect;
@@ -23,6 +24,7 @@ mod rides;
 mod route;
 mod session;
 mod split;
+mod targets;
 mod trunk;
 mod trunks;
 
@@ -31,20 +33,39 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::RedisListener;
-use crate::config::RedisAuth;
+use crate::config::{RedisAuth, RedisConfig};
 use crate::listener::Target;
 use crate::protocols::inbox::Buffers;
 use crate::scram::PlainLogins;
 use crate::upstream::pool::ClusterPool;
 use mirror::Mirror;
+use targets::Targets;
 use trunks::Trunks;
 
 pub use session::Session;
 
+/// A cluster that a listener sends to, and this worker's part of its connections.
+pub struct Upstream<'a> {
+    /// The cluster.
+    pub target: &'a Target,
+    /// The connections.
+    pub pool: Rc<ClusterPool>,
+}
+
+/// The clusters that a listener sends to.
+pub struct Upstreams<'a> {
+    /// Its own.
+    pub own: Upstream<'a>,
+    /// Those of its routes, in the order of their places, from 1 on.
+    pub routed: Vec<Upstream<'a>>,
+    /// The one that gets a share of the requests too.
+    pub mirror: Option<Upstream<'a>>,
+}
+
 /// What the sessions of one listener in mode collapse share on one worker.
 pub struct CollapseListener {
     pub(super) redis: Rc<RedisListener>,
-    trunks: Rc<Trunks>,
+    targets: Targets,
     buffers: Rc<Buffers>,
     sessions: Cell<usize>,
     mirror: Option<Mirror>,
@@ -53,28 +74,33 @@ pub struct CollapseListener {
 }
 
 impl CollapseListener {
-    /// A listener as one worker serves it. `pool` is this worker's part of the connections of `target`. The mirror gets that many of 100
-    /// requests too.
+    /// A listener as one worker serves it.
     pub fn new(
         redis: Rc<RedisListener>,
-        target: &Target,
-        pool: Rc<ClusterPool>,
+        upstreams: Upstreams<'_>,
         buffers: Rc<Buffers>,
-        mirror: Option<(&Target, Rc<ClusterPool>, u32)>,
-        auth: &RedisAuth,
+        config: &RedisConfig,
     ) -> Self {
-        let trunks = |target: &Target, pool| {
-            let cluster = &target.cluster;
-            Trunks::new(cluster, pool, target.stats.clone())
+        let trunks = |place, upstream: &Upstream<'_>| {
+            let Upstream { target, pool } = upstream;
+            Trunks::new(
+                &target.cluster,
+                place,
+                Rc::clone(pool),
+                target.stats.clone(),
+            )
         };
+        let others = upstreams.routed.iter().enumerate();
+        let others = others.map(|(place, upstream)| Rc::new(trunks(place + 1, upstream)));
+        let own = Rc::new(trunks(0, &upstreams.own));
+        let mirror = upstreams.mirror.as_ref().zip(config.mirror);
         Self {
             redis,
-            trunks: Rc::new(trunks(target, pool)),
-            mirror: mirror
-                .map(|(target, pool, percent)| Mirror::new(trunks(target, pool), percent)),
+            targets: Targets::new(own, others.collect(), &config.routes),
+            mirror: mirror.map(|(upstream, percent)| Mirror::new(trunks(0, upstream), percent)),
             buffers,
             sessions: Cell::new(0),
-            logins: match auth {
+            logins: match &config.auth {
                 RedisAuth::Server => None,
                 RedisAuth::Users { users, .. } => {
                     Some(Rc::new(PlainLogins::new(Arc::clone(users))))

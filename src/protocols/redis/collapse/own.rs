@@ -13,6 +13,7 @@ use super::decide::Stay;
 use super::errors::Refusal;
 use super::route::{first_class, first_key};
 use super::session::{End, Session, answer};
+use super::trunks::Trunks;
 use crate::exchange::{CloseReason, Outcome};
 use crate::protocols::redis::tap::Tap;
 use crate::protocols::relay::{Relay, Until};
@@ -37,14 +38,15 @@ impl Session<'_> {
             // by itself.
             Err(refusal) => return Err(self.refuse_and_close(&refusal)),
         };
-        self.relay(lease).await
+        let place = key.map_or(0, |key| self.listener.targets.of_key(&key));
+        self.relay(lease, place).await
     }
 
     /// A transaction goes to the server that has its keys, and most clients wait for MULTI's reply before they name one. So that is
     /// answered here, and the server told when the first key comes; a transaction without commands ends here too.
     fn defers(&mut self, stay: Stay, has_key: bool) -> bool {
         let is_cluster = || {
-            let redis = self.listener.trunks.redis();
+            let redis = self.listener.targets.own().redis();
             redis.is_some_and(|redis| redis.is_cluster())
         };
         if stay != Stay::Short || has_key || !is_cluster() {
@@ -68,7 +70,9 @@ impl Session<'_> {
         stay: Stay,
         key: Option<&[u8]>,
     ) -> Result<(Lease, Option<LongWaitPermit>), Refusal> {
-        let trunks = &self.listener.trunks;
+        let place = key.map_or(0, |key| self.listener.targets.of_key(key));
+        let trunks = self.listener.targets.at(place);
+        let id = self.identity.at(place).id;
         let now = Instant::now();
         let waiting = trunks.pool().shared().policy().config.wait_timeout;
         let deadline = tokio::time::Instant::from_std(now + waiting);
@@ -78,11 +82,11 @@ impl Session<'_> {
                 Some(trunks.pool().acquire_long_wait(now, deadline).await?)
             }
         };
-        trunks.know_slots(self.identity.id).await?;
-        let endpoint = self.endpoint_of(key);
-        let lease = trunks.lease(endpoint.as_ref(), self.identity.id).await;
+        trunks.know_slots(id).await?;
+        let endpoint = self.endpoint_of(trunks, key);
+        let lease = trunks.lease(endpoint.as_ref(), id).await;
         if lease.is_err() && endpoint.is_some() {
-            trunks.refresh(self.identity.id);
+            trunks.refresh(id);
         }
         let mut lease = lease?;
         let preparing = tokio::time::timeout(waiting, self.prepare(&mut lease, stay));
@@ -95,17 +99,16 @@ impl Session<'_> {
     }
 
     /// The server that has a key, or any, where the key decides.
-    fn endpoint_of(&self, key: Option<&[u8]>) -> Option<Arc<Endpoint>> {
-        let trunks = &*self.listener.trunks;
+    fn endpoint_of(&self, trunks: &Trunks, key: Option<&[u8]>) -> Option<Arc<Endpoint>> {
         let slots = trunks.slots();
-        let routes = trunks.routes(slots.as_ref(), self.replica());
+        let routes = trunks.routes(slots.as_ref(), self.replica(trunks.place()));
         let group = key.map(|key| routes.group(key));
         routes.server(group).map(Arc::clone)
     }
 
     async fn prepare(&self, lease: &mut Lease, stay: Stay) -> Result<(), GreetingError> {
         // Its name is what operators know it by. A connection that comes back must not have it.
-        let name = self.identity.name();
+        let name = &self.identity.name;
         if stay == Stay::Kept && !name.is_empty() {
             set_name(lease.stream(), name).await?;
         }
@@ -116,10 +119,11 @@ impl Session<'_> {
         }
     }
 
-    async fn relay(&mut self, mut lease: Lease) -> Result<(), End> {
+    async fn relay(&mut self, mut lease: Lease, place: usize) -> Result<(), End> {
         let version_3 = self.identity.profile.version == Version::Three;
         let mut tap = Tap::lent(
             Rc::clone(&self.listener.redis),
+            place,
             version_3,
             std::mem::take(&mut self.is_deferred),
             self.application.take(),

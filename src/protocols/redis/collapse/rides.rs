@@ -34,7 +34,9 @@ impl Rides {
         let rides = &mut self.0;
         let known = rides.iter().position(|ride| {
             let trunk = ride.trunk();
-            trunk.profile == profile && trunk.leads_to(endpoint)
+            trunk.place == board.trunks.place()
+                && trunk.profile == profile
+                && trunk.leads_to(endpoint)
         });
         let place = match known {
             Some(place) if rides.get(place)?.trunk().is_open() => place,

@@ -60,11 +60,7 @@ impl<'a> Routes<'a> {
             for_each_key(command, request, whole, |key| groups.add(self.group(key)));
         }
         if groups.are_several {
-            // What a person typed on a line is not worth it. A key without its value: nothing of it must be done.
-            let split = command.and_then(|command| command.split).filter(|split| {
-                let is_odd = *split == Split::Ok && request.count.is_multiple_of(2);
-                !is_odd && arguments(whole).next().is_some()
-            });
+            let split = command.and_then(|command| splits(command, request, whole));
             match (split, self) {
                 (Some(split), _) => return Way::Several(split),
                 (None, Self::Ring(_)) => return Way::Crossed,
@@ -123,6 +119,15 @@ impl<'a> Routes<'a> {
             Self::One | Self::Unknown => None,
         }
     }
+}
+
+/// How a request may be cut whose keys are not together, if it may. What a person typed on a line is not worth it; and of a key without its
+/// value nothing must be done.
+pub(super) fn splits(command: &Command, request: &Request<'_>, whole: &[u8]) -> Option<Split> {
+    command.split.filter(|split| {
+        let is_odd = *split == Split::Ok && request.count.is_multiple_of(2);
+        !is_odd && arguments(whole).next().is_some()
+    })
 }
 
 /// The groups of the keys of a request.

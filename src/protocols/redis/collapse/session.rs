@@ -11,10 +11,10 @@ use narrows_parsers::redis::{RequestDecoder, arguments};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::CollapseListener;
-use super::answer::Identity;
 use super::client::{Client, Finishing, Request};
 use super::decide::{Answer, Stay};
 use super::errors::Refusal;
+use super::identity::Identity;
 use super::rides::Rides;
 use super::trunk::exchange;
 use crate::exchange::{CloseReason, Exchange, Outcome, RedisPart, Timing};
@@ -80,8 +80,8 @@ pub(super) enum Need {
     Rest,
     /// One of its own.
     Own(Stay),
-    /// To know which server has which slots.
-    Slots,
+    /// To know which server has which slots, of the cluster at this place.
+    Slots(usize),
     /// An answer of the proxy.
     Answer(Answer),
     /// What came is no request.
@@ -134,7 +134,7 @@ impl<'a> Session<'a> {
             began: Instant::now(),
             read_at: Instant::now(),
             need: None,
-            identity: Identity::of_stranger(listener.trunks.redis()),
+            identity: Identity::of_stranger(&listener.targets),
             number: listener.next_session(),
             rides: Rides::default(),
             application: None,
@@ -156,7 +156,7 @@ impl<'a> Session<'a> {
             let outcome = match need {
                 Need::Rest => Ok(()),
                 Need::Own(stay) => Box::pin(self.own(stay)).await,
-                Need::Slots => Box::pin(self.know_slots()).await,
+                Need::Slots(place) => Box::pin(self.know_slots(place)).await,
                 Need::Answer(answer) => Box::pin(self.answer(answer)).await,
                 Need::Refuse(refusal) => Err(self.refuse_and_close(&refusal)),
                 Need::End(end) => Err(end),
@@ -369,8 +369,9 @@ impl<'a> Session<'a> {
     }
 
     /// Waits until it is known which server has which slots. If none says so, the first request that is held is told why.
-    async fn know_slots(&mut self) -> Result<(), End> {
-        let known = self.listener.trunks.know_slots(self.identity.id).await;
+    async fn know_slots(&mut self, place: usize) -> Result<(), End> {
+        let trunks = Rc::clone(self.listener.targets.at(place));
+        let known = trunks.know_slots(self.identity.at(place).id).await;
         if let Err(refusal) = known {
             self.refuse_first(&refusal);
         }
@@ -383,7 +384,7 @@ impl<'a> Session<'a> {
         let Step::Message { consumed, message } = self.requests.advance(&self.held) else {
             return None;
         };
-        let series = self.recent.find(&listener.commands, &message);
+        let series = self.recent.find(listener.commands(0), &message);
         let application = listener.introduction(&series, &message);
         let whole = self.held.get(..consumed).unwrap_or_default();
         let mut all: Vec<_> = arguments(whole).map(<[u8]>::to_vec).collect();

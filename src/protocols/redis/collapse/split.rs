@@ -19,14 +19,21 @@ use crate::upstream::redis::encode;
 
 /// A part of a request.
 pub(super) struct Part {
+    /// Of its cluster among those of the listener.
+    pub(super) place: usize,
     pub(super) endpoint: Option<Arc<Endpoint>>,
     pub(super) bytes: Vec<u8>,
     /// Which of the request's keys it has, by their number.
     keys: Vec<usize>,
 }
 
-/// The parts of `whole`, whose keys are not together; each of them with one value behind it where `split` says so.
-pub(super) fn parts(whole: &[u8], split: Split, routes: Routes<'_>) -> Vec<Part> {
+/// The parts of `whole`, whose keys are not together; each of them with one value behind it where `split` says so. `routes` says for a key
+/// which cluster has it, by its place, and where in that cluster it goes.
+pub(super) fn parts<'r>(
+    whole: &[u8],
+    split: Split,
+    routes: impl Fn(&[u8]) -> (usize, Routes<'r>),
+) -> Vec<Part> {
     let step = match split {
         Split::Ok => 2,
         Split::Values | Split::Sum => 1,
@@ -42,9 +49,11 @@ pub(super) fn parts(whole: &[u8], split: Split, routes: Routes<'_>) -> Vec<Part>
         let Some(key) = key_and_value.first() else {
             continue;
         };
+        let (place, routes) = routes(key);
         let group = routes.group(key);
-        let place = *by_group.entry(group).or_insert_with(|| {
+        let number_of_part = *by_group.entry((place, group)).or_insert_with(|| {
             parts.push(Part {
+                place,
                 endpoint: routes.server(Some(group)).map(Arc::clone),
                 bytes: Vec::new(),
                 keys: Vec::new(),
@@ -52,7 +61,10 @@ pub(super) fn parts(whole: &[u8], split: Split, routes: Routes<'_>) -> Vec<Part>
             arguments.push(vec![name]);
             parts.len() - 1
         });
-        if let (Some(part), Some(arguments)) = (parts.get_mut(place), arguments.get_mut(place)) {
+        if let (Some(part), Some(arguments)) = (
+            parts.get_mut(number_of_part),
+            arguments.get_mut(number_of_part),
+        ) {
             part.keys.push(number);
             arguments.extend(key_and_value);
         }
@@ -301,7 +313,7 @@ mod tests {
         let endpoint = Arc::new(Endpoint::new("127.0.0.1".to_owned(), 1, None));
         let map = SlotMap::of_one(&endpoint);
         let whole = b"*5\r\n$4\r\nMSET\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\nb\r\n$1\r\n2\r\n";
-        let parts = parts(whole, Split::Ok, Routes::Slots(&map, None));
+        let parts = parts(whole, Split::Ok, |_| (0, Routes::Slots(&map, None)));
         let bytes: Vec<_> = parts.iter().map(|part| part.bytes.clone()).collect();
         assert_eq!(
             bytes,

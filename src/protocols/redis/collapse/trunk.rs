@@ -36,6 +36,8 @@ pub(super) struct Trunk {
     pub(super) endpoint: Option<Arc<Endpoint>>,
     /// What it is like.
     pub(super) profile: ProfileId,
+    /// Which of the listener's clusters it leads to.
+    pub(super) place: usize,
     pub(super) queue: RefCell<Queue>,
     /// Sessions that send over it.
     pub(super) users: Cell<usize>,
@@ -121,11 +123,13 @@ impl Trunk {
     pub(super) fn new(
         endpoint: Option<Arc<Endpoint>>,
         profile: ProfileId,
+        place: usize,
         keeps: bool,
     ) -> Rc<Self> {
         Rc::new(Self {
             endpoint,
             profile,
+            place,
             queue: RefCell::default(),
             users: Cell::new(0),
             is_closing: Cell::new(false),
@@ -357,9 +361,9 @@ impl Asked {
         client.reply(number, reply, Some((request, exchange, timing)));
     }
 
-    /// It is answered by the proxy.
-    pub(super) fn refuse(self, refusal: &Refusal) {
-        let reply = refusal.reply(self.client().listener.cluster_name());
+    /// It is answered by the proxy, as that cluster can't.
+    pub(super) fn refuse(self, refusal: &Refusal, cluster: &str) {
+        let reply = refusal.reply(cluster);
         let (client, number, request) = match self.what {
             What::Whole {
                 client,

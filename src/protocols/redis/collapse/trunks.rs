@@ -14,12 +14,14 @@ use super::trunk::Trunk;
 use crate::protocols::relay::Scratch;
 use crate::stats::{Cluster as ClusterStat, Scope};
 use crate::upstream::pool::{CheckoutError, ClusterPool, Lease};
-use crate::upstream::redis::{ProfileId, SharedRedis, SlotMap};
+use crate::upstream::redis::{Profile, ProfileId, SharedRedis, SlotMap};
 use crate::upstream::{Cluster, Endpoint};
 
 /// What trunks are made of.
 pub(super) struct Trunks {
     cluster: Arc<Cluster>,
+    /// Which of the listener's clusters that is.
+    place: usize,
     pool: Rc<ClusterPool>,
     stats: Scope<ClusterStat>,
     open: RefCell<Vec<Rc<Trunk>>>,
@@ -30,11 +32,13 @@ pub(super) struct Trunks {
 impl Trunks {
     pub(super) fn new(
         cluster: &Arc<Cluster>,
+        place: usize,
         pool: Rc<ClusterPool>,
         stats: Scope<ClusterStat>,
     ) -> Self {
         Self {
             cluster: Arc::clone(cluster),
+            place,
             pool,
             stats,
             open: RefCell::default(),
@@ -57,7 +61,7 @@ impl Trunks {
             return Rc::clone(trunk);
         }
         let keeps = self.redis().is_some_and(SharedRedis::is_cluster);
-        let trunk = Trunk::new(endpoint.map(Arc::clone), profile, keeps);
+        let trunk = Trunk::new(endpoint.map(Arc::clone), profile, self.place, keeps);
         self.open.borrow_mut().push(Rc::clone(&trunk));
         let carried = carry(Rc::clone(&trunk), Rc::clone(self), Rc::clone(scratch));
         tokio::task::spawn_local(carried);
@@ -149,6 +153,41 @@ impl Trunks {
         Err(last.unwrap_or_else(|| self.pool.retired(&self.cluster.name)))
     }
 
+    /// Asks a server whether it takes a client that is like this, one after the other until one can be asked. Gives the number of the profile
+    /// and the reply to HELLO.
+    ///
+    /// # Errors
+    /// What the server says, or why there is none to ask.
+    pub(super) async fn probe(
+        &self,
+        profile: &Profile,
+        says_hello: bool,
+    ) -> Result<(ProfileId, Option<Vec<u8>>), Refusal> {
+        let mut last = Refusal::CannotConnect {
+            why: "it has no endpoint".to_owned(),
+        };
+        let Some(shared) = self.redis() else {
+            return Err(last);
+        };
+        for endpoint in &self.cluster.endpoints {
+            match shared.probe(endpoint, profile, says_hello).await {
+                Ok((id, greeted)) => {
+                    if let Some(reply) = &greeted.hello {
+                        self.set_hello(id, reply);
+                    }
+                    return Ok((id, greeted.hello));
+                }
+                Err(error) => {
+                    last = error.into();
+                    if matches!(last, Refusal::Server { .. }) {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(last)
+    }
+
     /// The reply to HELLO of a connection of this profile, if one is open and it is known.
     pub(super) fn hello(&self, profile: ProfileId) -> Option<Rc<[u8]>> {
         let open = self.open.borrow();
@@ -160,10 +199,15 @@ impl Trunks {
     }
 
     /// Keeps the reply to HELLO.
-    pub(super) fn set_hello(&self, profile: ProfileId, reply: &[u8]) {
+    fn set_hello(&self, profile: ProfileId, reply: &[u8]) {
         let mut hellos = self.hellos.borrow_mut();
         hellos.retain(|(known, _)| *known != profile);
         hellos.push((profile, reply.into()));
+    }
+
+    /// Which of the listener's clusters they lead to.
+    pub(super) fn place(&self) -> usize {
+        self.place
     }
 
     pub(super) fn pool(&self) -> &Rc<ClusterPool> {

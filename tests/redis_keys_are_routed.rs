@@ -1,0 +1,307 @@
+//! Keys go to clusters by their beginnings, and clients see one Redis.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use support::eventually;
+use support::proxy::Proxy;
+use support::redis::Redis;
+use support::resp::{RedisClient, Value, encode};
+use support::users::add_user;
+use tempfile::TempDir;
+
+const CROSSED: &str = "CROSSSLOT Keys in request don't hash to the same slot";
+
+/// Three clusters of one server each: `main` gets what no route names.
+struct Routed {
+    servers: BTreeMap<&'static str, Redis>,
+    proxy: Proxy,
+}
+
+const NAMES: [&str; 3] = ["main", "users", "carts"];
+
+fn config(servers: &BTreeMap<&'static str, Redis>, listener: &str, cluster: &str) -> String {
+    let clusters = servers.iter().map(|(name, server)| {
+        let address = server.address();
+        format!("  - {{ name: {name}, endpoints: ['{address}'], pool: {{ wait_timeout: 2s }}{cluster} }}\n")
+    });
+    format!(
+        "workers: 1\nlisteners:\n  - name: cache\n    listen: 127.0.0.1:0\n    protocol: redis\n    cluster: main\n    redis:\n      \
+         mode: collapse\n      routes:\n        - {{ prefix: 'user:', cluster: users }}\n        - {{ prefix: 'user:old:', cluster: main }}\n        \
+         - {{ prefix: 'cart:', cluster: carts }}\n{listener}clusters:\n{}",
+        clusters.collect::<String>()
+    )
+}
+
+impl Routed {
+    fn start() -> Self {
+        Self::with(&[], "", "")
+    }
+
+    fn with(redis: &[&str], listener: &str, cluster: &str) -> Self {
+        let servers: BTreeMap<_, _> = NAMES.map(|name| (name, Redis::with(redis))).into();
+        let proxy = Proxy::start(&config(&servers, listener, cluster));
+        Self { servers, proxy }
+    }
+
+    fn client(&self) -> RedisClient {
+        RedisClient::connect(self.proxy.address("cache"))
+    }
+
+    #[track_caller]
+    fn expect_at(&self, server: &str, key: &str, value: &str) {
+        for (name, redis) in &self.servers {
+            let wanted = match *name == server {
+                true => Value::bulk(value),
+                false => Value::NilBulk,
+            };
+            assert_eq!(redis.command(&["GET", key]), wanted, "{key} at {name}");
+        }
+    }
+}
+
+#[test]
+fn each_key_is_where_its_longest_prefix_says() {
+    let routed = Routed::start();
+    let mut client = routed.client();
+    for (key, server) in [
+        ("user:1", "users"),
+        ("user:old:1", "main"),
+        ("user:", "users"),
+        ("user", "main"),
+        ("cart:7", "carts"),
+        ("other", "main"),
+        ("", "main"),
+    ] {
+        assert_eq!(client.command(&["SET", key, key]), Value::ok());
+        assert_eq!(client.command(&["GET", key]), Value::bulk(key));
+        routed.expect_at(server, key, key);
+    }
+    let script = "return redis.call('INCR', KEYS[1])";
+    let counted = client.command(&["EVAL", script, "1", "user:n"]);
+    assert_eq!(counted, Value::Integer(1));
+    routed.expect_at("users", "user:n", "1");
+    client.send_raw(b"SET cart:typed 1\r\n");
+    assert_eq!(client.reply(), Value::ok());
+    routed.expect_at("carts", "cart:typed", "1");
+    drop(client);
+    let stats = eventually("all is counted", || {
+        let stats = routed.proxy.stats();
+        let times = NAMES.map(|name| stats.count(&format!("cluster.{name}.upstream_rq_time_ms")));
+        (times == [8, 5, 3]).then_some(stats)
+    });
+    for (name, count) in [("main", 8), ("users", 5), ("carts", 3)] {
+        let of = |metric: &str| format!("cluster.{name}.{metric}");
+        stats
+            .expect(&of("upstream_rq_total"), count)
+            .expect(&of("upstream_rq_completed"), count);
+    }
+    stats.expect_count("redis.cache.latency", 16);
+}
+
+#[test]
+fn commands_of_keys_in_several_clusters_are_cut_or_refused() {
+    let routed = Routed::start();
+    let mut client = routed.client();
+    let set = [
+        "MSET", "user:1", "u", "cart:1", "c", "other", "o", "user:2", "u2",
+    ];
+    assert_eq!(client.command(&set), Value::ok());
+    routed.expect_at("users", "user:2", "u2");
+    routed.expect_at("carts", "cart:1", "c");
+    let all = ["user:1", "cart:1", "none", "other", "user:2", "cart:none"];
+    let values = client.command(&[&["MGET"][..], &all].concat());
+    let wanted = [Some("u"), Some("c"), None, Some("o"), Some("u2"), None];
+    let wanted = wanted.map(|value| value.map_or(Value::NilBulk, Value::bulk));
+    assert_eq!(values, Value::Array(wanted.to_vec()));
+    let there = client.command(&[&["EXISTS"][..], &all].concat());
+    assert_eq!(there, Value::Integer(4));
+    let gone = client.command(&[&["DEL"][..], &all].concat());
+    assert_eq!(gone, Value::Integer(4));
+    for crossed in [
+        &["SUNION", "user:s", "cart:s"][..],
+        &["RENAME", "user:1", "cart:1"],
+        &["EVAL", "return 1", "2", "user:1", "cart:1"],
+        &["MSETNX", "user:1", "1", "cart:1", "1"],
+        &["BLPOP", "user:l", "cart:l", "1"],
+    ] {
+        assert_eq!(client.command(crossed).error(), CROSSED, "{crossed:?}");
+    }
+    assert_eq!(client.command(&["SADD", "user:s", "a"]), Value::Integer(1));
+    assert_eq!(
+        client.command(&["SUNION", "user:s", "user:none"]),
+        Value::bulks(&["a"])
+    );
+    // Large ones too, and of one key.
+    let large = |key: &str| key.repeat(30_000);
+    let names = ["user:a", "cart:a", "a"];
+    let mut set = vec!["MSET".to_string()];
+    set.extend(
+        names
+            .iter()
+            .flat_map(|name| [name.to_string(), large(name)]),
+    );
+    client.send_raw(&encode(&set));
+    assert_eq!(client.reply(), Value::ok());
+    for (name, server) in [("user:a", "users"), ("cart:a", "carts"), ("a", "main")] {
+        routed.expect_at(server, name, &large(name));
+        let huge = name.repeat(500_000);
+        assert_eq!(client.command(&["SET", name, &huge]), Value::ok());
+        routed.expect_at(server, name, &huge);
+    }
+}
+
+/// A server that is slow holds up nobody's replies but those behind its own.
+#[test]
+fn replies_come_in_the_order_of_their_requests() {
+    let routed = Routed::start();
+    let (mut client, mut other) = (routed.client(), routed.client());
+    routed.servers["users"].command(&["CLIENT", "PAUSE", "300"]);
+    let mut requests = Vec::new();
+    for number in 0..300 {
+        let prefix = ["user:", "cart:", ""][number % 3];
+        let (key, value) = (format!("{prefix}{number}"), number.to_string());
+        requests.extend(encode(&["SET", &key, &value, "GET"]));
+        requests.extend(encode(&["GET", &key]));
+    }
+    client.send_raw(&requests);
+    assert_eq!(other.command(&["SET", "cart:other", "1"]), Value::ok());
+    for number in 0..300 {
+        assert_eq!(client.reply(), Value::NilBulk);
+        assert_eq!(client.reply(), Value::bulk(number.to_string()));
+    }
+}
+
+#[test]
+fn what_needs_a_connection_of_its_own_goes_where_its_key_is() {
+    let routed = Routed::start();
+    let (mut client, mut other) = (routed.client(), routed.client());
+    client.send(&["BLPOP", "user:queue", "0"]);
+    eventually("it waits at the server of its key", || {
+        let info = routed.servers["users"].info("clients");
+        (info["blocked_clients"] == "1").then_some(())
+    });
+    other.command(&["RPUSH", "user:queue", "x"]);
+    assert_eq!(client.reply(), Value::bulks(&["user:queue", "x"]));
+    // What has no key is of the listener's own cluster.
+    client.command(&["SUBSCRIBE", "news"]);
+    assert_eq!(other.command(&["PUBLISH", "news", "1"]), Value::Integer(1));
+    assert_eq!(client.reply(), Value::bulks(&["message", "news", "1"]));
+    assert_eq!(
+        other.command(&["WAIT", "0", "0"]).error(),
+        "ERR narrows: cluster main: wait asks one server for its replicas, and here keys are on several"
+    );
+    let refused = other.command(&["MULTI"]);
+    assert!(
+        refused
+            .error()
+            .starts_with("ERR narrows: multi is for keys of one server"),
+        "{refused:?}"
+    );
+    other.expect_end();
+}
+
+#[test]
+fn databases_versions_and_users_are_the_same_everywhere() {
+    let routed = Routed::start();
+    let mut client = routed.client();
+    assert!(matches!(client.command(&["HELLO", "3"]), Value::Map(_)));
+    for key in ["user:h", "cart:h", "h"] {
+        assert_eq!(client.command(&["HSET", key, "a", "1"]), Value::Integer(1));
+        assert!(matches!(client.command(&["HGETALL", key]), Value::Map(_)));
+        assert_eq!(client.command(&["GET", "user:none"]), Value::Null);
+    }
+    assert_eq!(client.command(&["SELECT", "5"]), Value::ok());
+    for (key, server) in [("user:5", "users"), ("cart:5", "carts"), ("5", "main")] {
+        assert_eq!(client.command(&["SET", key, "five"]), Value::ok());
+        let mut direct = routed.servers[server].client();
+        assert_eq!(direct.command(&["GET", key]), Value::NilBulk);
+        direct.command(&["SELECT", "5"]);
+        assert_eq!(direct.command(&["GET", key]), Value::bulk("five"));
+    }
+    assert!(
+        client
+            .command(&["SELECT", "99"])
+            .error()
+            .starts_with("ERR DB index")
+    );
+    assert_eq!(client.command(&["GET", "cart:5"]), Value::bulk("five"));
+    for login in [&["AUTH", "secret"][..], &["HELLO", "3", "AUTH", "a", "b"]] {
+        let refused = client.command(login);
+        assert!(refused.error().contains("`auth: users`"), "{refused:?}");
+    }
+    assert_eq!(client.command(&["GET", "user:5"]), Value::bulk("five"));
+}
+
+#[test]
+fn users_of_the_proxy_are_the_config_s_at_each_cluster() {
+    let folder = TempDir::new().unwrap();
+    let (users, password) = (folder.path().join("users"), folder.path().join("password"));
+    add_user(&users, "anna", "anna-secret", None);
+    std::fs::write(&password, "upstream-secret\n").unwrap();
+    let routed = Routed::with(
+        &["requirepass upstream-secret"],
+        &format!(
+            "      auth: users\n      users_file: '{}'\n",
+            users.display()
+        ),
+        &format!(", redis: {{ password_file: '{}' }}", password.display()),
+    );
+    let mut client = routed.client();
+    assert!(
+        client
+            .command(&["GET", "user:1"])
+            .error()
+            .starts_with("NOAUTH")
+    );
+    assert_eq!(
+        client.command(&["AUTH", "anna", "anna-secret"]),
+        Value::ok()
+    );
+    let set = ["MSET", "user:1", "1", "cart:1", "1", "1", "1"];
+    assert_eq!(client.command(&set), Value::ok());
+    assert_eq!(client.command(&["GET", "cart:1"]), Value::bulk("1"));
+}
+
+#[test]
+fn a_cluster_that_is_lost_takes_no_other_with_it() {
+    let mut routed = Routed::start();
+    let mut client = routed.client();
+    assert_eq!(
+        client.command(&["MSET", "user:1", "1", "1", "1"]),
+        Value::ok()
+    );
+    routed.servers.get_mut("users").unwrap().kill();
+    let lost = eventually("the loss is noticed", || {
+        let reply = client.command(&["GET", "user:1"]);
+        matches!(reply, Value::Error(_)).then_some(reply)
+    });
+    assert!(lost.error().contains("cluster users"), "{lost:?}");
+    assert_eq!(client.command(&["GET", "1"]), Value::bulk("1"));
+    assert_eq!(client.command(&["SET", "cart:1", "1"]), Value::ok());
+    let values = client.command(&["MGET", "user:1", "1"]);
+    assert!(values.error().contains("cluster users"), "{values:?}");
+    routed.servers.get_mut("users").unwrap().restart();
+    eventually("it is served again", || {
+        (client.command(&["SET", "user:1", "2"]) == Value::ok()).then_some(())
+    });
+    routed.expect_at("users", "user:1", "2");
+}
+
+#[test]
+fn a_reload_deals_keys_out_anew() {
+    let routed = Routed::start();
+    let mut before = routed.client();
+    assert_eq!(before.command(&["SET", "cart:1", "1"]), Value::ok());
+    let config = config(&routed.servers, "", "").replace("prefix: 'cart:'", "prefix: 'basket:'");
+    routed.proxy.write_config(&config);
+    let (status, body) = routed.proxy.ask("POST", "/reload");
+    assert_eq!(status, 200, "{body}");
+    let mut after = routed.client();
+    assert_eq!(after.command(&["GET", "cart:1"]), Value::NilBulk);
+    assert_eq!(after.command(&["SET", "basket:1", "b"]), Value::ok());
+    routed.expect_at("carts", "basket:1", "b");
+    assert_eq!(before.command(&["GET", "cart:1"]), Value::bulk("1"));
+}
