@@ -104,6 +104,43 @@ fn transactions_and_waits_go_to_the_server_of_their_keys() {
     proxy.stats().expect("redis.redis.moved", 0);
 }
 
+/// Nobody uses a connection that is shared, whose replies would tell that slots have moved.
+#[test]
+fn transactions_and_waits_find_a_slot_that_has_moved() {
+    let (cluster, _proxy, address) = start(0);
+    let mut client = RedisClient::connect(address);
+    let transaction = |client: &mut RedisClient| {
+        let mut pipeline = encode(&["MULTI"]);
+        pipeline.extend(encode(&["SET", "k", "1"]));
+        pipeline.extend(encode(&["EXEC"]));
+        client.send_raw(&pipeline);
+        (0..2).for_each(|_| drop(client.reply()));
+        client.reply()
+    };
+    let done = Value::Array(vec![Value::ok()]);
+    assert_eq!(transaction(&mut client), done);
+    let wait = |client: &mut RedisClient| client.command(&["BLPOP", "{j}list", "0.05"]);
+    for (key, ask) in [
+        ("k", transaction as fn(&mut RedisClient) -> Value),
+        ("j", wait),
+    ] {
+        let from = cluster.master_of(key);
+        let slot = cluster.slot(key).to_string();
+        let to = cluster.id((from + 1) % 3).to_string();
+        cluster.node(from).command(&["DEL", key]);
+        for node in 0..3 {
+            cluster
+                .node(node)
+                .command(&["CLUSTER", "SETSLOT", &slot, "NODE", &to]);
+        }
+        let before = ask(&mut client);
+        assert!(matches!(before, Value::Error(_)), "{before:?}");
+        eventually("it is where the slot is now", || {
+            (!matches!(ask(&mut client), Value::Error(_))).then_some(())
+        });
+    }
+}
+
 #[test]
 fn commands_of_several_keys_are_cut_where_they_may_be() {
     let (_cluster, proxy, address) = start(0);

@@ -39,6 +39,8 @@ pub struct Tap {
     recent: RecentCommands,
     /// Which of the listener's clusters the connection is to.
     place: usize,
+    /// The server has said that what was asked for is on another one.
+    is_elsewhere: bool,
     application: Option<Application>,
     finishing: VecDeque<Finishing>,
     blind: bool,
@@ -86,6 +88,7 @@ impl Tap {
             conversation: Conversation::new(),
             recent: RecentCommands::default(),
             place: 0,
+            is_elsewhere: false,
             application: None,
             finishing: VecDeque::new(),
             blind: false,
@@ -115,6 +118,11 @@ impl Tap {
             place,
             ..Self::new(listener)
         }
+    }
+
+    /// True when the server has said of something that it is on another one.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.is_elsewhere
     }
 
     /// The application, when the connection is given back.
@@ -354,6 +362,10 @@ impl Observer for Tap {
                 Step::Malformed(reason) => self.go_blind(reason.label()),
                 Step::Message { consumed, message } => {
                     self.listener.reply_seen(&message);
+                    if message.is_error() {
+                        let prefix = message.error_prefix();
+                        self.is_elsewhere |= matches!(prefix, b"MOVED" | b"ASK" | b"CLUSTERDOWN");
+                    }
                     let heard = self.conversation.heard(&message);
                     let (bytes_of_it, is_error) = (message.bytes, message.is_error());
                     rest = rest.get(consumed..).unwrap_or_default();

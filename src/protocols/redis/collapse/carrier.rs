@@ -65,7 +65,7 @@ pub(super) async fn carry(trunk: Rc<Trunk>, trunks: Rc<Trunks>, scratch: Scratch
         Err(error) => {
             tracing::debug!(cluster = %trunks.cluster().name, %error, "no connection for clients to share");
             trunk.close();
-            trunks.failed(&trunk);
+            trunks.failed(trunk.profile);
             let refusal = Refusal::from(error);
             let waiting = std::mem::take(&mut trunk.queue.borrow_mut().waiting);
             for asked in waiting.into_iter().filter_map(Waiting::asked) {
@@ -106,7 +106,7 @@ impl Carrier {
             End::Retired(reason) => self.lease.discard(reason),
             End::Lost => {
                 self.give_up();
-                self.trunks.failed(&self.trunk);
+                self.trunks.failed(self.trunk.profile);
                 self.lease.discard(CloseReason::UpstreamError);
             }
             End::Doubt => {

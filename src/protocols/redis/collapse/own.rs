@@ -86,7 +86,7 @@ impl Session<'_> {
         let endpoint = self.endpoint_of(trunks, key);
         let lease = trunks.lease(endpoint.as_ref(), id).await;
         if lease.is_err() && endpoint.is_some() {
-            trunks.refresh(id);
+            trunks.failed(id);
         }
         let mut lease = lease?;
         let preparing = tokio::time::timeout(waiting, self.prepare(&mut lease, stay));
@@ -147,6 +147,11 @@ impl Session<'_> {
         self.received += received;
         self.sent += sent;
         lease.moved(sent, received);
+        if tap.is_elsewhere() {
+            // Nothing here can be sent on any more; the next one is to go right.
+            let trunks = self.listener.targets.at(place);
+            trunks.failed(self.identity.at(place).id);
+        }
         match until {
             Until::Rest { .. } => {
                 self.application = tap.leave();

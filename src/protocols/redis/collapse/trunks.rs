@@ -78,10 +78,10 @@ impl Trunks {
             .retain(|(profile, _)| *profile != trunk.profile);
     }
 
-    /// A trunk could not be opened, or was lost: another server may have what it had.
-    pub(super) fn failed(self: &Rc<Self>, trunk: &Trunk) {
+    /// A connection could not be opened, or was lost, or what it led to is elsewhere: another server may have what that had.
+    pub(super) fn failed(self: &Rc<Self>, profile: ProfileId) {
         if self.redis().is_some_and(SharedRedis::is_cluster) {
-            self.refresh(trunk.profile);
+            self.refresh(profile);
         }
     }
 
