@@ -272,7 +272,9 @@ impl ServerPart {
 impl ConnectionsPart {
     fn new(key: &KeySnapshot, credentials: &[String]) -> Self {
         Self {
-            credential: credentials.get(usize::from(key.credential)).cloned(),
+            credential: usize::try_from(key.credential)
+                .ok()
+                .and_then(|place| credentials.get(place).cloned()),
             active: key.active,
             idle: key.idle,
             connecting: key.connecting,

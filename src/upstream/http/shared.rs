@@ -64,7 +64,7 @@ struct HttpOpener {
 }
 
 impl Opener for HttpOpener {
-    fn open(&self, endpoint: Arc<Endpoint>, _credential: u16) -> Opening {
+    fn open(&self, endpoint: Arc<Endpoint>, _credential: u32) -> Opening {
         let (connect_timeout, alpn) = (self.connect_timeout, self.alpn);
         // SETTINGS, as soon as there is a connection.
         let speaks_first = self.version == HttpVersion::Http2;

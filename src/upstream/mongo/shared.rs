@@ -96,12 +96,13 @@ impl MongoOpener {
 }
 
 impl Opener for MongoOpener {
-    fn open(&self, endpoint: Arc<Endpoint>, credential: u16) -> Opening {
+    fn open(&self, endpoint: Arc<Endpoint>, credential: u32) -> Opening {
         let application = Arc::clone(&self.application);
         let compressors = Arc::clone(&self.compressors);
         let connect_timeout = self.connect_timeout;
         let refused = Arc::clone(&self.refused);
-        let login = self.logins.get(usize::from(credential)).map(Arc::clone);
+        let login = usize::try_from(credential).ok();
+        let login = login.and_then(|place| self.logins.get(place).map(Arc::clone));
         Box::pin(async move {
             let begun = std::time::Instant::now();
             let options = OpenOptions {

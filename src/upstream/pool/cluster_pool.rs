@@ -61,7 +61,7 @@ impl ClusterPool {
     pub fn try_checkout(
         self: &Rc<Self>,
         endpoint: EndpointId,
-        credential: u16,
+        credential: u32,
         now: Instant,
     ) -> Option<Lease> {
         if self.shared.is_paused() {
@@ -87,7 +87,7 @@ impl ClusterPool {
     pub async fn checkout(
         self: &Rc<Self>,
         endpoint: &Arc<Endpoint>,
-        credential: u16,
+        credential: u32,
         now: Instant,
         deadline: tokio::time::Instant,
     ) -> Result<Lease, CheckoutError> {

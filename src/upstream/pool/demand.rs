@@ -19,7 +19,7 @@ impl ClusterPool {
     pub(super) fn enqueue(
         self: &Rc<Self>,
         endpoint: &Arc<Endpoint>,
-        credential: u16,
+        credential: u32,
         now: Instant,
         deadline: tokio::time::Instant,
     ) -> Result<usize, CheckoutError> {

@@ -15,13 +15,13 @@ use arc_swap::{ArcSwap, Guard};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) endpoint: EndpointId,
-    pub(super) credential: u16,
+    pub(super) credential: u32,
 }
 
 /// One key, for all workers.
 pub(super) struct KeyState {
     pub(super) endpoint: Arc<Endpoint>,
-    pub(super) credential: u16,
+    pub(super) credential: u32,
     /// Connections open now, over all workers.
     pub(super) open: AtomicUsize,
     /// Connections being opened now, over all workers.
@@ -53,7 +53,7 @@ pub(super) struct Share {
 pub(super) struct KeyOpening(Arc<KeyState>);
 
 impl KeyState {
-    pub(super) fn new(endpoint: Arc<Endpoint>, credential: u16) -> Self {
+    pub(super) fn new(endpoint: Arc<Endpoint>, credential: u32) -> Self {
         Self {
             endpoint,
             credential,

@@ -86,7 +86,7 @@ impl Lanes {
         member: &Arc<Member>,
         stats: &PoolStats,
         endpoint: &Arc<Endpoint>,
-        credential: u16,
+        credential: u32,
     ) -> usize {
         let key = Key {
             endpoint: endpoint.id,

@@ -26,7 +26,7 @@ pub type Opening = Pin<Box<dyn Future<Output = Result<Opened, OpenError>>>>;
 pub trait Opener: Send + Sync {
     /// Opens a connection to `endpoint` as the credential of that index. The future must end
     /// within the cluster's `connect_timeout`: a place in the pool is taken until it does.
-    fn open(&self, endpoint: Arc<Endpoint>, credential: u16) -> Opening;
+    fn open(&self, endpoint: Arc<Endpoint>, credential: u32) -> Opening;
 }
 
 /// A connection that is ready for operations.

@@ -263,7 +263,7 @@ impl SharedPool {
     }
 
     /// The state of a key, made when it is met for the first time.
-    pub(super) fn key(&self, endpoint: &Arc<Endpoint>, credential: u16) -> Arc<KeyState> {
+    pub(super) fn key(&self, endpoint: &Arc<Endpoint>, credential: u32) -> Arc<KeyState> {
         let key = Key {
             endpoint: endpoint.id,
             credential,

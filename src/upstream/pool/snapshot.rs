@@ -35,7 +35,7 @@ pub struct KeySnapshot {
     /// The endpoint's name.
     pub endpoint: Arc<str>,
     /// The credential's index.
-    pub credential: u16,
+    pub credential: u32,
     /// Connections lent.
     pub active: usize,
     /// Connections that nobody uses.

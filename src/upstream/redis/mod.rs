@@ -9,6 +9,6 @@ mod slots;
 
 pub use greeting::{Greeted, GreetingError, begin_transaction, catch_up, encode, greet, set_name};
 pub use ketama::Ring;
-pub use profile::{Credential, Password, Profile, ProfileId, Version};
+pub use profile::{Admitted, Credential, Password, Profile, ProfileId, Version};
 pub use shared::{ProbeError, SharedRedis};
 pub use slots::SlotMap;

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Profiles that a cluster knows at most: each has been accepted by a server, so there are as many as users times databases.
+/// Profiles that a cluster knows at most, and so many may be in use: each has been accepted by a server, so there are as many as users times
+/// databases.
 const MAX_PROFILES: usize = 4096;
 
 /// Those of clients that log in, at most: a user without a password is one that takes any, so there may be more than users. Clients that do
@@ -73,56 +74,116 @@ pub struct Profile {
     pub reads_replica: bool,
 }
 
-/// A profile that is known, by its number.
+/// The number of a profile at one cluster. It is never another one's, also when nobody has it any more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ProfileId(pub u16);
+pub struct ProfileId(pub u32);
+
+/// A profile that a server has accepted. It keeps its number for as long as somebody has this.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// Its number.
+    pub id: ProfileId,
+    pub(super) profile: Profile,
+}
 
 /// The profiles of one cluster. They are looked up when a client says who it is, never for a request.
 pub(super) struct Profiles {
-    known: Mutex<Vec<Arc<Profile>>>,
+    known: Mutex<Known>,
+}
+
+struct Known {
+    /// The number of the next one.
+    next: u32,
+    /// What was asked for last stands last. It stays though nobody uses it, as those who will are told by it which connections are theirs; when
+    /// there are too many, the first that nobody uses goes: passwords change, and some are good for an hour only.
+    all: Vec<Arc<Admitted>>,
 }
 
 impl Profiles {
     /// The one of a client that has said nothing, which is number 0.
     pub(super) fn new() -> Self {
+        let mut known = Known {
+            next: 0,
+            all: Vec::new(),
+        };
+        known.add(&Profile::default());
         Self {
-            known: Mutex::new(vec![Arc::default()]),
+            known: Mutex::new(known),
         }
     }
 
-    pub(super) fn get(&self, id: ProfileId) -> Option<Arc<Profile>> {
-        self.lock().get(usize::from(id.0)).map(Arc::clone)
+    pub(super) fn get(&self, id: ProfileId) -> Option<Arc<Admitted>> {
+        let known = self.lock();
+        known.all.iter().find(|known| known.id == id).cloned()
     }
 
-    /// The number of a profile, if it has one.
-    pub(super) fn find(&self, profile: &Profile) -> Option<ProfileId> {
-        let place = self.lock().iter().position(|known| **known == *profile)?;
-        u16::try_from(place).ok().map(ProfileId)
+    /// A profile that is known, if it is.
+    pub(super) fn find(&self, profile: &Profile) -> Option<Arc<Admitted>> {
+        self.lock().find(profile)
     }
 
-    /// The number of a profile that a server has accepted; `None` when there are too many.
-    pub(super) fn admit(&self, profile: &Profile) -> Option<ProfileId> {
-        if let Some(known) = self.find(profile) {
-            return Some(known);
-        }
+    /// A profile that a server has accepted; `None` when too many are in use.
+    pub(super) fn admit(&self, profile: &Profile) -> Option<Arc<Admitted>> {
         let mut known = self.lock();
-        let place = known.len();
-        let is_login = |profile: &Profile| profile.credential.is_some();
-        let logins = || known.iter().filter(|known| is_login(known)).count();
-        if place >= MAX_PROFILES || (is_login(profile) && logins() >= MAX_LOGINS) {
+        if let Some(found) = known.find(profile) {
+            return Some(found);
+        }
+        let is_login = profile.credential.is_some();
+        if is_login && known.logins() >= MAX_LOGINS && !known.forget_unused(is_a_login) {
             return None;
         }
-        known.push(Arc::new(profile.clone()));
-        u16::try_from(place).ok().map(ProfileId)
+        if known.all.len() >= MAX_PROFILES && !known.forget_unused(|_| true) {
+            return None;
+        }
+        Some(known.add(profile))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Profile>>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         // Nothing under this lock leaves half a change behind.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-const _: () = assert!(MAX_PROFILES <= u16::MAX as usize);
+fn is_a_login(profile: &Profile) -> bool {
+    profile.credential.is_some()
+}
+
+impl Known {
+    fn find(&mut self, profile: &Profile) -> Option<Arc<Admitted>> {
+        let mut all = self.all.iter();
+        let place = all.position(|known| known.profile == *profile)?;
+        let found = self.all.remove(place);
+        self.all.push(Arc::clone(&found));
+        Some(found)
+    }
+
+    fn add(&mut self, profile: &Profile) -> Arc<Admitted> {
+        let id = ProfileId(self.next);
+        self.next += 1;
+        let made = Arc::new(Admitted {
+            id,
+            profile: profile.clone(),
+        });
+        self.all.push(Arc::clone(&made));
+        made
+    }
+
+    fn logins(&self) -> usize {
+        let logins = self.all.iter().filter(|known| is_a_login(&known.profile));
+        logins.count()
+    }
+
+    /// Forgets the one of that kind that was asked for longest ago and that nobody uses. False when there is none.
+    fn forget_unused(&mut self, kind: impl Fn(&Profile) -> bool) -> bool {
+        let unused = |known: &Arc<Admitted>| {
+            Arc::strong_count(known) == 1
+                && known.id != ProfileId::default()
+                && kind(&known.profile)
+        };
+        let place = self.all.iter().position(unused);
+        place.map(|place| self.all.remove(place)).is_some()
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -135,51 +196,72 @@ mod tests {
         }
     }
 
+    fn login(number: usize) -> Profile {
+        Profile {
+            credential: Some(Credential {
+                username: Some(b"default"[..].into()),
+                password: Password::new(format!("secret {number}").as_bytes()),
+            }),
+            ..Profile::default()
+        }
+    }
+
     #[test]
     fn a_profile_keeps_its_number_and_others_get_others() {
         let profiles = Profiles::new();
-        assert_eq!(profiles.find(&Profile::default()), Some(ProfileId(0)));
+        let number = |profile: &Profile| profiles.admit(profile).unwrap().id.0;
+        assert_eq!(profiles.find(&Profile::default()).unwrap().id.0, 0);
         assert_eq!(profiles.find(&of(1)), None);
-        assert_eq!(profiles.admit(&of(1)), Some(ProfileId(1)));
-        assert_eq!(profiles.admit(&of(2)), Some(ProfileId(2)));
-        assert_eq!(profiles.admit(&of(1)), Some(ProfileId(1)));
-        assert_eq!(*profiles.get(ProfileId(2)).unwrap(), of(2));
-        let secret = Profile {
-            credential: Some(Credential {
-                username: None,
-                password: Password::new(b"canary"),
-            }),
-            ..Profile::default()
-        };
-        assert_eq!(profiles.admit(&secret), Some(ProfileId(3)));
-        assert!(!format!("{secret:?}").contains("canary"));
+        assert_eq!([1, 2, 1].map(|database| number(&of(database))), [1, 2, 1]);
+        assert_eq!(profiles.get(ProfileId(2)).unwrap().profile, of(2));
+        let secret = login(1);
+        assert_eq!(number(&secret), 3);
+        assert!(!format!("{:?}", profiles.get(ProfileId(3))).contains("secret"));
     }
 
     #[test]
     fn logins_leave_room_for_those_who_do_not_log_in() {
         let profiles = Profiles::new();
-        let login = |number: usize| Profile {
-            credential: Some(Credential {
-                username: Some(b"default"[..].into()),
-                password: Password::new(number.to_string().as_bytes()),
-            }),
-            ..Profile::default()
-        };
-        for number in 0..MAX_LOGINS {
-            assert!(profiles.admit(&login(number)).is_some());
-        }
+        let all: Vec<_> = (0..MAX_LOGINS)
+            .map(|number| profiles.admit(&login(number)).unwrap())
+            .collect();
         assert_eq!(profiles.admit(&login(MAX_LOGINS)), None);
         assert!(profiles.admit(&login(0)).is_some(), "it is known");
         assert!(profiles.admit(&of(1)).is_some());
+        drop(all);
+        assert!(profiles.admit(&login(MAX_LOGINS)).is_some());
     }
 
     #[test]
-    fn there_is_an_end_to_them() {
+    fn there_is_an_end_to_those_in_use() {
         let profiles = Profiles::new();
-        for database in 1..MAX_PROFILES as u32 {
-            assert!(profiles.admit(&of(database)).is_some());
-        }
+        let mut all: Vec<_> = (1..MAX_PROFILES as u32)
+            .map(|database| profiles.admit(&of(database)).unwrap())
+            .collect();
         assert_eq!(profiles.admit(&of(u32::MAX)), None);
-        assert_eq!(profiles.admit(&of(7)), Some(ProfileId(7)));
+        assert_eq!(profiles.admit(&of(7)).unwrap().id, ProfileId(7));
+        let left = all.remove(100);
+        let number = left.id;
+        drop(left);
+        let last = profiles.admit(&of(u32::MAX)).unwrap();
+        assert_eq!(last.id.0, MAX_PROFILES as u32, "a number of its own");
+        assert_eq!(profiles.get(number), None);
+    }
+
+    /// More logins than there may be, each with a password of its own, a few of them at the same time.
+    #[test]
+    fn passwords_that_change_all_the_time_are_forgotten_again() {
+        let profiles = Profiles::new();
+        let mut used = std::collections::VecDeque::new();
+        for number in 0..20_000 {
+            used.push_back(profiles.admit(&login(number)).unwrap());
+            if used.len() > 10 {
+                used.pop_front();
+            }
+        }
+        assert!(profiles.lock().all.len() <= MAX_LOGINS + 1);
+        for known in &used {
+            assert!(profiles.get(known.id).is_some(), "it is in use");
+        }
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::greeting::{Greeted, GreetingError, ask, greet};
 use super::ketama::Ring;
-use super::profile::{Credential, Password, Profile, ProfileId, Profiles};
+use super::profile::{Admitted, Credential, Password, Profile, ProfileId, Profiles};
 use super::slots::{SlotMap, ranges};
 use crate::config::{ClusterConfig, RedisCredential, RedisReads, RedisTopology};
 use crate::upstream::discovery;
@@ -107,7 +107,7 @@ impl SharedRedis {
     }
 
     /// The profile of the connections to replicas of a Redis Cluster, for a client that has this one; `None` where all goes to masters.
-    pub fn on_replicas(&self, profile: &Profile) -> Option<ProfileId> {
+    pub fn on_replicas(&self, profile: &Profile) -> Option<Arc<Admitted>> {
         if self.topology != RedisTopology::Cluster || self.read_from == RedisReads::Master {
             return None;
         }
@@ -218,12 +218,14 @@ impl SharedRedis {
     }
 
     async fn ask_one(&self, endpoint: &Endpoint, profile: ProfileId) -> Result<SlotMap, OpenError> {
-        let profile = self.opener.profiles.get(profile).unwrap_or_default();
+        // Whoever asked may have left: then it is asked as one who has said nothing.
+        let known = self.opener.profiles.get(profile);
+        let profile = known.map_or_else(Profile::default, |known| known.profile.clone());
         // The reply is read as version 2 has it.
         let profile = Profile {
             version: super::Version::Two,
             reads_replica: false,
-            ..Profile::clone(&profile)
+            ..profile
         };
         let attempt = self.opener.connect(endpoint, &profile, false);
         let (mut opened, _) = attempt.await.map_err(|error| error.of(endpoint))?;
@@ -260,8 +262,8 @@ impl SharedRedis {
         }
     }
 
-    /// The number of a profile that a server has accepted before.
-    pub fn known(&self, profile: &Profile) -> Option<ProfileId> {
+    /// A profile that a server has accepted before.
+    pub fn known(&self, profile: &Profile) -> Option<Arc<Admitted>> {
         self.opener.profiles.find(profile)
     }
 
@@ -275,15 +277,15 @@ impl SharedRedis {
         endpoint: &Endpoint,
         profile: &Profile,
         says_hello: bool,
-    ) -> Result<(ProfileId, Greeted), ProbeError> {
+    ) -> Result<(Arc<Admitted>, Greeted), ProbeError> {
         let attempt = self.opener.connect(endpoint, profile, says_hello);
         let (mut opened, greeted) = attempt.await.map_err(|error| match error {
             AttemptError::Greeting(GreetingError::Refused(line)) => ProbeError::Refused(line),
             error => ProbeError::Failed(error.of(endpoint)),
         })?;
         opened.stream.announce_end();
-        let id = self.opener.profiles.admit(profile);
-        Ok((id.ok_or(ProbeError::TooMany)?, greeted))
+        let admitted = self.opener.profiles.admit(profile);
+        Ok((admitted.ok_or(ProbeError::TooMany)?, greeted))
     }
 }
 
@@ -347,12 +349,16 @@ impl RedisOpener {
 }
 
 impl Opener for RedisOpener {
-    fn open(&self, endpoint: Arc<Endpoint>, credential: u16) -> Opening {
+    fn open(&self, endpoint: Arc<Endpoint>, credential: u32) -> Opening {
         let opener = self.clone();
         Box::pin(async move {
-            let profile = opener.profiles.get(ProfileId(credential));
-            let profile = profile.unwrap_or_default();
-            let opened = opener.connect(&endpoint, &profile, false).await;
+            let Some(known) = opener.profiles.get(ProfileId(credential)) else {
+                return Err(OpenError::new(
+                    OpenErrorKind::Login,
+                    "nobody is left who would use the connection",
+                ));
+            };
+            let opened = opener.connect(&endpoint, &known.profile, false).await;
             opened
                 .map(|(opened, _)| opened)
                 .map_err(|error| error.of(&endpoint))

@@ -46,7 +46,7 @@ pub(super) enum Identity {
     Known {
         user: Arc<User>,
         database: Box<str>,
-        credential: u16,
+        credential: u32,
     },
 }
 
@@ -67,7 +67,7 @@ impl Identity {
     }
 
     /// Which of the cluster's credentials its operations run under.
-    pub(super) fn credential(&self) -> u16 {
+    pub(super) fn credential(&self) -> u32 {
         match self {
             Self::Known { credential, .. } => *credential,
             Self::Anybody | Self::Stranger(_) => 0,
@@ -141,7 +141,7 @@ impl Session<'_> {
             user,
             database: body.get_str("$db").unwrap_or("admin").into(),
             credential: credential
-                .and_then(|place| u16::try_from(place).ok())
+                .and_then(|place| u32::try_from(place).ok())
                 .unwrap_or(0),
         }
     }

@@ -2,6 +2,8 @@
 //! on a connection that is closed again; from then on the client's requests go over connections that are like that.
 
 use super::client;
+use std::rc::Rc;
+
 use super::decide::{Answer, database};
 use super::errors::Refusal;
 use super::identity::Identity;
@@ -126,8 +128,7 @@ impl Session<'_> {
             ..self.identity.profile.clone()
         };
         // A server has taken it before, and there is no secret in it that could be guessed.
-        if let Some(ids) = self.known(&profile) {
-            self.is_now(profile, ids);
+        if self.is_known_as(&profile) {
             return Reply::Ok;
         }
         match self.introduce(profile, false).await {
@@ -209,10 +210,9 @@ impl Session<'_> {
 
     /// What a server answered to the same HELLO before, on a connection that is still open: then nothing has to be asked.
     fn known_hello(&mut self, profile: &Profile) -> Option<Vec<u8>> {
-        let ids = self.known(profile)?;
-        let reply = self.listener.targets.own().hello(ids.first()?.id)?;
-        self.is_now(profile.clone(), ids);
-        Some(reply.to_vec())
+        let own = Rc::clone(self.listener.targets.own());
+        let reply = own.hello(own.redis()?.known(profile)?.id)?;
+        self.is_known_as(profile).then(|| reply.to_vec())
     }
 
     /// `RESET`: a connection as it was when it was opened.

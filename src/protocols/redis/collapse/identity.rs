@@ -1,41 +1,59 @@
 //! Who a client is, and what its connection would be if it had one: the same at every cluster that its requests may go to.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::errors::Refusal;
 use super::session::Session;
 use super::targets::Targets;
 use super::trunks::Trunks;
-use crate::upstream::redis::{Profile, ProfileId};
+use crate::upstream::redis::{Admitted, Profile, ProfileId};
 
 /// What is known of a client.
 #[derive(Default)]
 pub(super) struct Identity {
     pub(super) profile: Profile,
     /// At the listener's own cluster.
-    own: Ids,
+    own: Admission,
     /// At those of its routes, in the order of their places, from 1 on.
-    others: Box<[Ids]>,
+    others: Box<[Admission]>,
     /// It has logged in to the proxy.
     pub(super) is_known: bool,
     /// What CLIENT SETNAME said.
     pub(super) name: Vec<u8>,
 }
 
+/// The numbers of a profile at one cluster, which are kept for it as long as there is this.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Admission {
+    /// `None` is the profile of those who have said nothing, which every cluster knows.
+    profile: Option<Arc<Admitted>>,
+    /// The same on replicas, where commands that only read go to them.
+    on_replicas: Option<Arc<Admitted>>,
+}
+
 /// The numbers of a profile at one cluster.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) struct Ids {
     pub(super) id: ProfileId,
-    /// The same on replicas, where commands that only read go to them.
+    /// On replicas, where commands that only read go to them.
     pub(super) replica: Option<ProfileId>,
 }
 
-impl Ids {
-    fn of(trunks: &Trunks, id: ProfileId, profile: &Profile) -> Self {
+impl Admission {
+    fn of(trunks: &Trunks, admitted: Option<Arc<Admitted>>, profile: &Profile) -> Self {
         let redis = trunks.redis();
         Self {
-            id,
-            replica: redis.and_then(|redis| redis.on_replicas(profile)),
+            profile: admitted.filter(|admitted| admitted.id != ProfileId::default()),
+            on_replicas: redis.and_then(|redis| redis.on_replicas(profile)),
+        }
+    }
+
+    fn ids(&self) -> Ids {
+        let profile = self.profile.as_ref();
+        Ids {
+            id: profile.map_or_else(ProfileId::default, |admitted| admitted.id),
+            replica: self.on_replicas.as_ref().map(|admitted| admitted.id),
         }
     }
 }
@@ -44,8 +62,8 @@ impl Identity {
     /// A client that has said nothing.
     pub(super) fn of_stranger(targets: &Targets) -> Self {
         let mut identity = Self::default();
-        let ids = |trunks: &Rc<Trunks>| Ids::of(trunks, ProfileId::default(), &identity.profile);
-        identity.set_ids(targets.all().map(ids).collect());
+        let admission = |trunks: &Rc<Trunks>| Admission::of(trunks, None, &identity.profile);
+        identity.admit(targets.all().map(admission).collect());
         identity
     }
 
@@ -54,14 +72,14 @@ impl Identity {
         let other = place
             .checked_sub(1)
             .and_then(|place| self.others.get(place));
-        other.copied().unwrap_or(self.own)
+        other.unwrap_or(&self.own).ids()
     }
 
     /// Takes over the numbers of all clusters. True when they are others than before.
-    fn set_ids(&mut self, all: Vec<Ids>) -> bool {
+    fn admit(&mut self, all: Vec<Admission>) -> bool {
         let mut all = all.into_iter();
         let own = all.next().unwrap_or_default();
-        let others: Box<[Ids]> = all.collect();
+        let others: Box<[Admission]> = all.collect();
         let are_new = own != self.own || others != self.others;
         self.own = own;
         self.others = others;
@@ -78,27 +96,32 @@ impl Session<'_> {
         says_hello: bool,
     ) -> Result<Option<Vec<u8>>, Refusal> {
         let listener = Rc::clone(&self.listener);
-        let (mut ids, mut hello) = (Vec::new(), None);
+        let (mut admissions, mut hello) = (Vec::new(), None);
         for trunks in listener.targets.all() {
-            let (id, reply) = trunks.probe(&profile, says_hello).await?;
-            ids.push(Ids::of(trunks, id, &profile));
+            let (admitted, reply) = trunks.probe(&profile, says_hello).await?;
+            admissions.push(Admission::of(trunks, Some(admitted), &profile));
             hello = hello.or(reply);
         }
-        self.is_now(profile, ids);
+        self.is_now(profile, admissions);
         Ok(hello)
     }
 
-    /// The numbers of a profile that servers of all clusters have taken before.
-    pub(super) fn known(&self, profile: &Profile) -> Option<Vec<Ids>> {
-        let ids = |trunks: &Rc<Trunks>| {
-            let id = trunks.redis()?.known(profile)?;
-            Some(Ids::of(trunks, id, profile))
+    /// Becomes one of a profile that servers of all clusters have taken before. False when they have not.
+    pub(super) fn is_known_as(&mut self, profile: &Profile) -> bool {
+        let admission = |trunks: &Rc<Trunks>| {
+            let admitted = trunks.redis()?.known(profile)?;
+            Some(Admission::of(trunks, Some(admitted), profile))
         };
-        self.listener.targets.all().map(ids).collect()
+        let admissions: Option<Vec<_>> = self.listener.targets.all().map(admission).collect();
+        let Some(admissions) = admissions else {
+            return false;
+        };
+        self.is_now(profile.clone(), admissions);
+        true
     }
 
-    pub(super) fn is_now(&mut self, profile: Profile, ids: Vec<Ids>) {
-        if self.identity.set_ids(ids) {
+    fn is_now(&mut self, profile: Profile, admissions: Vec<Admission>) {
+        if self.identity.admit(admissions) {
             self.rides.leave();
         }
         self.identity.profile = profile;

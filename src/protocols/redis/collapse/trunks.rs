@@ -14,7 +14,7 @@ use super::trunk::Trunk;
 use crate::protocols::relay::Scratch;
 use crate::stats::{Cluster as ClusterStat, Scope};
 use crate::upstream::pool::{CheckoutError, ClusterPool, Lease};
-use crate::upstream::redis::{Profile, ProfileId, SharedRedis, SlotMap};
+use crate::upstream::redis::{Admitted, Profile, ProfileId, SharedRedis, SlotMap};
 use crate::upstream::{Cluster, Endpoint};
 
 /// What trunks are made of.
@@ -153,8 +153,8 @@ impl Trunks {
         Err(last.unwrap_or_else(|| self.pool.retired(&self.cluster.name)))
     }
 
-    /// Asks a server whether it takes a client that is like this, one after the other until one can be asked. Gives the number of the profile
-    /// and the reply to HELLO.
+    /// Asks a server whether it takes a client that is like this, one after the other until one can be asked. Gives what the
+    /// profile is from now on, and the reply to HELLO.
     ///
     /// # Errors
     /// What the server says, or why there is none to ask.
@@ -162,7 +162,7 @@ impl Trunks {
         &self,
         profile: &Profile,
         says_hello: bool,
-    ) -> Result<(ProfileId, Option<Vec<u8>>), Refusal> {
+    ) -> Result<(Arc<Admitted>, Option<Vec<u8>>), Refusal> {
         let mut last = Refusal::CannotConnect {
             why: "it has no endpoint".to_owned(),
         };
@@ -171,11 +171,11 @@ impl Trunks {
         };
         for endpoint in &self.cluster.endpoints {
             match shared.probe(endpoint, profile, says_hello).await {
-                Ok((id, greeted)) => {
+                Ok((admitted, greeted)) => {
                     if let Some(reply) = &greeted.hello {
-                        self.set_hello(id, reply);
+                        self.set_hello(admitted.id, reply);
                     }
-                    return Ok((id, greeted.hello));
+                    return Ok((admitted, greeted.hello));
                 }
                 Err(error) => {
                     last = error.into();

@@ -26,7 +26,7 @@ enum End {
 }
 
 impl Held {
-    fn begin(worker: &Worker, endpoint: &Arc<Endpoint>, credential: u16) -> Self {
+    fn begin(worker: &Worker, endpoint: &Arc<Endpoint>, credential: u32) -> Self {
         let (say, got) = oneshot::channel();
         let (end, how) = oneshot::channel();
         let endpoint = Arc::clone(endpoint);

@@ -18,7 +18,7 @@ async fn checkout(pool: &Rc<ClusterPool>, endpoint: &Arc<Endpoint>) -> Lease {
     checkout_as(pool, endpoint, 0).await
 }
 
-async fn checkout_as(pool: &Rc<ClusterPool>, endpoint: &Arc<Endpoint>, credential: u16) -> Lease {
+async fn checkout_as(pool: &Rc<ClusterPool>, endpoint: &Arc<Endpoint>, credential: u32) -> Lease {
     pool.checkout(endpoint, credential, Instant::now(), deadline(LONG))
         .await
         .expect("a connection")
@@ -27,7 +27,7 @@ async fn checkout_as(pool: &Rc<ClusterPool>, endpoint: &Arc<Endpoint>, credentia
 fn waiting(
     pool: &Rc<ClusterPool>,
     endpoint: &Arc<Endpoint>,
-    credential: u16,
+    credential: u32,
 ) -> JoinHandle<Result<Lease, CheckoutError>> {
     let (pool, endpoint) = (Rc::clone(pool), Arc::clone(endpoint));
     spawn_local(async move {

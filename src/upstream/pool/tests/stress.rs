@@ -205,7 +205,7 @@ async fn client(pool: Rc<ClusterPool>, round: Arc<Round>, mut random: Random, op
     for _ in 0..operations {
         let endpoint = random.below(round.endpoints.len() as u64) as usize;
         let endpoint = Arc::clone(&round.endpoints[endpoint]);
-        let credential = random.below(round.credentials) as u16;
+        let credential = random.below(round.credentials) as u32;
         let wrong = random.percent(round.trouble);
         let patience = match wrong && random.percent(40) {
             true => Duration::from_micros(random.below(3_000)),

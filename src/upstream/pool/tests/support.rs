@@ -229,7 +229,7 @@ pub(super) struct Dialler {
 }
 
 impl Opener for Arc<Dialler> {
-    fn open(&self, endpoint: Arc<Endpoint>, _credential: u16) -> Opening {
+    fn open(&self, endpoint: Arc<Endpoint>, _credential: u32) -> Opening {
         let dialler = Arc::clone(self);
         Box::pin(async move {
             let tried = dialler.tried.fetch_add(1, Ordering::SeqCst) + 1;
