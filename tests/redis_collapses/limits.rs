@@ -1,11 +1,14 @@
 //! What the pool bounds, and what clients are told at a bound: the proxy's own errors, to the letter.
 
+use std::io::{BufReader, Write};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::collapsed::{Collapsed, at_server, commands, config, say};
+use crate::support::peer::scripted;
 use crate::support::proxy::Proxy;
 use crate::support::redis::Redis;
-use crate::support::resp::{RedisClient, Value};
+use crate::support::resp::{RedisClient, Value, read_value};
 use crate::support::{eventually, free_port};
 
 /// It was waited so long for a connection, of which there may be so many.
@@ -190,4 +193,42 @@ fn limits_are_reloaded() {
     assert_eq!(holds.reply(), Value::bulks(&["message", "c", "x"]));
     let open = at_server(&mut collapsed.redis.client()).len();
     assert!(open <= 2, "{open} are open");
+}
+
+/// Each login is asked of the server on a connection of its own, which the pool does not count.
+#[test]
+fn a_storm_of_logins_is_none_of_connections() {
+    const AT_ONCE: usize = 64;
+    // Answers nobody until so many ask, and then everybody.
+    let state = Arc::new((Mutex::new((0, 0)), Condvar::new()));
+    let seen = Arc::clone(&state);
+    let server = scripted(move |mut stream| {
+        let (counts, came) = &*state;
+        let mut requests = BufReader::new(stream.try_clone().unwrap());
+        while let Ok(request) = read_value(&mut requests) {
+            if request.elements()[0] == Value::bulk("AUTH") {
+                let mut counts = counts.lock().unwrap();
+                counts.0 += 1;
+                counts.1 = counts.1.max(counts.0);
+                came.notify_all();
+                let mut counts = came
+                    .wait_while(counts, |counts| counts.1 < AT_ONCE)
+                    .unwrap();
+                counts.0 -= 1;
+            }
+            let _ = stream.write_all(b"+OK\r\n");
+        }
+    });
+    let proxy = Proxy::start(&config(server, ""));
+    let mut clients: Vec<_> = (0..4 * AT_ONCE)
+        .map(|_| RedisClient::connect(proxy.address("redis")))
+        .collect();
+    for client in &mut clients {
+        client.send(&["AUTH", "secret"]);
+    }
+    for client in &mut clients {
+        assert_eq!(client.reply(), Value::ok());
+    }
+    let most = seen.0.lock().unwrap().1;
+    assert_eq!(most, AT_ONCE);
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwapOption, Guard};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
 use super::greeting::{Greeted, GreetingError, ask, greet};
@@ -21,6 +21,10 @@ use crate::upstream::{ConnectError, Endpoint, dial};
 /// Servers are asked for their slots this often, even if nothing says that these have changed: a replica that comes is not announced.
 /// Envoy's `cluster_refresh_rate`.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Connections on which servers are asked at the same time whether they take a client. They are no part of the pool, and a storm of logins
+/// must not be one of connections.
+const MAX_PROBES: usize = 64;
 
 /// Servers are not asked for their slots more often.
 const REFRESH_PAUSE: Duration = Duration::from_millis(100);
@@ -41,6 +45,8 @@ pub struct SharedRedis {
     refresh: Mutex<Refresh>,
     /// Told when a refresh has ended.
     refreshed: Notify,
+    /// Clients that a server is asked about now.
+    probes: Semaphore,
 }
 
 #[derive(Default)]
@@ -85,6 +91,7 @@ impl SharedRedis {
             endpoints: Mutex::new(endpoints),
             refresh: Mutex::default(),
             refreshed: Notify::new(),
+            probes: Semaphore::new(MAX_PROBES),
         }
     }
 
@@ -278,6 +285,8 @@ impl SharedRedis {
         profile: &Profile,
         says_hello: bool,
     ) -> Result<(Arc<Admitted>, Greeted), ProbeError> {
+        // It is never closed.
+        let _turn = self.probes.acquire().await.ok();
         let attempt = self.opener.connect(endpoint, profile, says_hello);
         let (mut opened, greeted) = attempt.await.map_err(|error| match error {
             AttemptError::Greeting(GreetingError::Refused(line)) => ProbeError::Refused(line),
