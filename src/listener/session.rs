@@ -247,8 +247,10 @@ impl<'a> Open<'a> {
         } else {
             Listener::DOWNSTREAM_CX_DESTROY_REMOTE
         });
-        if record.reason == CloseReason::IdleTimeout {
-            stats.inc(Listener::DOWNSTREAM_CX_IDLE_TIMEOUT);
+        match record.reason {
+            CloseReason::IdleTimeout => stats.inc(Listener::DOWNSTREAM_CX_IDLE_TIMEOUT),
+            CloseReason::ClientStalled => stats.inc(Listener::DOWNSTREAM_CX_STALLED),
+            _ => {}
         }
         match &self.context.protocol {
             ProtocolContext::Mongo(mongo) => report_mongo(&mongo.stats, record),

@@ -195,6 +195,7 @@ scopes! {
         Counter DOWNSTREAM_CX_DESTROY_REMOTE "downstream_cx_destroy_remote" Count "Connections closed by the client or by the upstream";
         Counter DOWNSTREAM_CX_OVERFLOW "downstream_cx_overflow" Count "Connections turned away because max_connections was reached";
         Counter DOWNSTREAM_CX_IDLE_TIMEOUT "downstream_cx_idle_timeout" Count "Connections closed because nothing moved for idle_timeout";
+        Counter DOWNSTREAM_CX_STALLED "downstream_cx_stalled" Count "Connections closed because the client did not take its replies, and so held up others or the proxy";
         Counter DOWNSTREAM_CX_RX_BYTES_TOTAL "downstream_cx_rx_bytes_total" Bytes "Bytes read from clients, counted when their connection ends";
         Counter DOWNSTREAM_CX_TX_BYTES_TOTAL "downstream_cx_tx_bytes_total" Bytes "Bytes written to clients, counted when their connection ends";
         Histogram DOWNSTREAM_CX_LENGTH_MS "downstream_cx_length_ms" Milliseconds "How long connections stayed open";
@@ -617,6 +618,7 @@ scopes! {
         Counter ASK "ask" Count "Commands of clients in mode collapse that were sent to another server of their Redis Cluster, as their slot is on its way";
         Counter MIRRORED "mirrored" Count "Commands that were sent to the cluster of the mirror as well";
         Counter MIRROR_DROPPED "mirror_dropped" Count "Commands whose turn it was to be mirrored, and that were not: the cluster of the mirror was behind, or could not be reached";
+        Counter LOGIN_FAILED "login_failed" Count "Logins that the proxy refused, with auth: users";
         Counter PUSHES "pushes" Count "What servers sent of their own accord: messages of subscriptions, invalidations, lines of MONITOR";
         Counter SUBSCRIBED "subscribed" Count "Confirmations of SUBSCRIBE, PSUBSCRIBE and SSUBSCRIBE";
         Counter UNSUBSCRIBED "unsubscribed" Count "Confirmations of UNSUBSCRIBE, PUNSUBSCRIBE and SUNSUBSCRIBE";

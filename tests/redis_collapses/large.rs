@@ -185,16 +185,18 @@ fn expect_stalled(again: impl Fn(&mut std::net::TcpStream)) {
     let mut stream = stalls.stream().try_clone().unwrap();
     stream.write_all(&commands("GET large")).unwrap();
     let began = Instant::now();
-    // Until it is on its way.
-    std::thread::sleep(Duration::from_millis(300));
+    eventually("it is on its way", || {
+        let active = "redis.redis.downstream_rq_active";
+        (collapsed.proxy.stats().value(active) == 1).then_some(())
+    });
     for client in &mut others {
         client.send(&["GET", "k"]);
     }
-    let closed = "listener.redis.downstream_cx_destroy_local";
+    let closed = "listener.redis.downstream_cx_stalled";
     eventually("it is closed", || {
         again(&mut stream);
         let stats = collapsed.proxy.stats();
-        (stats.value(closed) > 0).then_some(())
+        (stats.value(closed) == 1).then_some(())
     });
     for client in &mut others {
         assert_eq!(client.reply(), Value::bulk("x"));

@@ -61,6 +61,7 @@ fn the_answers_are_those_of_a_server_with_the_same_users() {
         expect_alike(&model, &guarded.proxy, lines);
     }
     guarded.proxy.expect_logged("a login failed");
+    guarded.proxy.stats().expect("redis.redis.login_failed", 8);
     for secret in ["upstream-secret", "anna-secret", "wrong"] {
         assert!(!guarded.proxy.log().contains(secret), "{secret}");
     }

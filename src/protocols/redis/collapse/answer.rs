@@ -11,6 +11,7 @@ use super::session::{End, Session, answer};
 use crate::exchange::{CloseReason, Outcome};
 use crate::scram::PlainLogins;
 use crate::secret::Secret;
+use crate::stats::Redis;
 use crate::upstream::redis::{Credential, Password, Profile, Version};
 
 /// What the proxy answers.
@@ -110,6 +111,7 @@ impl Session<'_> {
         if user.is_none() {
             let user = String::from_utf8_lossy(name);
             let listener = &self.listener.redis;
+            listener.stats.inc(Redis::LOGIN_FAILED);
             tracing::warn!(listener = listener.name(), %user, "a login failed");
             return Err(Refusal::WrongPassword);
         }
