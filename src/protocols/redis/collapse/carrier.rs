@@ -14,9 +14,10 @@ use narrows_parsers::redis::{Kind, ReplyDecoder};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::asked::{Answered, Asked};
 use super::errors::Refusal;
 use super::redirect;
-use super::trunk::{Answered, Asked, Trunk, Waiting};
+use super::trunk::{Trunk, Waiting};
 use super::trunks::Trunks;
 use crate::exchange::Outcome;
 use crate::protocols::relay::Scratch;

@@ -11,12 +11,14 @@
 //! Nobody ever gets another client's data: see `trunk` for what ends a shared connection, and `own` for when one is given back.
 
 mod answer;
+mod asked;
 mod carrier;
 mod client;
 mod decide;
 mod errors;
 mod forward;
 mod identity;
+mod local;
 mod mirror;
 mod own;
 mod redirect;

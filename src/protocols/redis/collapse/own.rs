@@ -11,8 +11,9 @@ use narrows_parsers::redis::command::Class;
 
 use super::decide::Stay;
 use super::errors::Refusal;
+use super::local::answer;
 use super::route::{first_class, first_key};
-use super::session::{End, Session, answer};
+use super::session::{End, Session};
 use super::trunks::Trunks;
 use crate::exchange::{CloseReason, Outcome};
 use crate::protocols::redis::tap::Tap;

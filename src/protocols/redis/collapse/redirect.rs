@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use narrows_parsers::redis::Reply;
 
-use super::trunk::{Answered, Asked};
+use super::asked::{Answered, Asked};
 use super::trunks::Trunks;
 use crate::protocols::relay::Scratch;
 use crate::stats::Redis;

@@ -6,22 +6,19 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use narrows_parsers::Step;
-use narrows_parsers::redis::{RequestDecoder, arguments};
+use narrows_parsers::redis::RequestDecoder;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::CollapseListener;
-use super::client::{Client, Finishing, Request};
+use super::client::{Client, Finishing};
 use super::decide::{Answer, Stay};
 use super::errors::Refusal;
 use super::identity::Identity;
 use super::rides::Rides;
-use super::trunk::exchange;
-use crate::exchange::{CloseReason, Exchange, Outcome, RedisPart, Timing};
+use crate::exchange::{CloseReason, Outcome};
 use crate::listener::sessions::{Alarm, SessionHandle, Ticks, Verdict};
-use crate::protocols::redis::RedisListener;
 use crate::protocols::redis::commands::RecentCommands;
-use crate::protocols::redis::report::{About, Application};
+use crate::protocols::redis::report::Application;
 use crate::protocols::relay::{Ended, Scratch};
 use crate::stats::Redis;
 use crate::stream::Stream;
@@ -360,7 +357,7 @@ impl<'a> Session<'a> {
     }
 
     /// The first bytes that are held have been dealt with.
-    fn used(&mut self, count: usize) {
+    pub(super) fn used(&mut self, count: usize) {
         self.held.drain(..count.min(self.held.len()));
         if self.held.is_empty() {
             let buffer = std::mem::take(&mut self.held);
@@ -376,50 +373,6 @@ impl<'a> Session<'a> {
             self.refuse_first(&refusal);
         }
         Ok(())
-    }
-
-    /// The first request that is held, which is whole, with all its arguments: it is dealt with from now on.
-    pub(super) fn first_request(&mut self) -> Option<(Request, Vec<Vec<u8>>, Option<Application>)> {
-        let listener = &*self.listener.redis;
-        let Step::Message { consumed, message } = self.requests.advance(&self.held) else {
-            return None;
-        };
-        let series = self.recent.find(listener.commands(0), &message);
-        let application = listener.introduction(&series, &message);
-        let whole = self.held.get(..consumed).unwrap_or_default();
-        let mut all: Vec<_> = arguments(whole).map(<[u8]>::to_vec).collect();
-        if all.is_empty() {
-            // Typed on a line.
-            let typed = (0..).map_while(|index| message.argument(index));
-            all = typed.map(|text| text.bytes.to_vec()).collect();
-        }
-        let request = Request {
-            pattern: None,
-            series,
-            start: self.began,
-            bytes: message.bytes,
-        };
-        self.seen = 0;
-        self.used(consumed);
-        self.began = self.read_at;
-        Some((request, all, application))
-    }
-
-    /// Answers the first request that is held with an error.
-    pub(super) fn refuse_first(&mut self, refusal: &Refusal) {
-        if let Some((request, ..)) = self.first_request() {
-            give(&self.client, &self.listener.redis, request, refusal);
-        }
-    }
-
-    /// Says why nothing more is taken from this client.
-    pub(super) fn refuse_and_close(&mut self, refusal: &Refusal) -> End {
-        let reply = refusal.reply(self.listener.redis.cluster_name());
-        self.client.say(&reply);
-        End::by_us(match refusal {
-            Refusal::Protocol { .. } => CloseReason::Malformed,
-            _ => CloseReason::NoUpstream,
-        })
     }
 
     async fn end(&mut self, end: End) -> (Ended, usize) {
@@ -459,42 +412,5 @@ impl<'a> Session<'a> {
 impl Drop for Session<'_> {
     fn drop(&mut self) {
         self.client.leave();
-    }
-}
-
-/// Answers a request in the server's place, with an error.
-fn give(client: &Client, listener: &RedisListener, request: Request, refusal: &Refusal) {
-    let reply = refusal.reply(listener.cluster_name());
-    answer(client, request, &reply, Outcome::UpstreamGone);
-}
-
-/// Answers a request in the server's place.
-pub(super) fn answer(client: &Client, request: Request, reply: &[u8], outcome: Outcome) {
-    let timing = Timing {
-        start: request.start,
-        at_upstream: None,
-        end: Instant::now(),
-    };
-    let exchange = Exchange {
-        reply_bytes: reply.len() as u64,
-        ..exchange(&request, outcome)
-    };
-    let number = client.asked();
-    client.reply(number, reply, Some((request, exchange, timing)));
-}
-
-impl RedisListener {
-    /// Adds a finished exchange to the series of its request.
-    pub(super) fn report_of(
-        &self,
-        exchange: &Exchange<RedisPart>,
-        request: &Request,
-        application: Option<&Application>,
-    ) {
-        let about = About {
-            application,
-            pattern: request.pattern.as_deref(),
-        };
-        self.report(exchange, &request.series, about);
     }
 }

@@ -10,9 +10,9 @@ use narrows_parsers::Step;
 use narrows_parsers::redis::command::Split;
 use narrows_parsers::redis::{Kind, ReplyDecoder, arguments};
 
+use super::asked::{Answered, exchange};
 use super::client::{Client, Request};
 use super::route::Routes;
-use super::trunk::{Answered, exchange};
 use crate::exchange::{AtUpstream, Exchange, Outcome, Timing};
 use crate::upstream::Endpoint;
 use crate::upstream::redis::encode;

@@ -11,10 +11,9 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Instant;
 
+use super::asked::{Asked, What};
 use super::client::{Client, Request};
-use super::errors::Refusal;
 use super::split::Merge;
-use crate::exchange::{Exchange, Outcome, RedisPart, Timing};
 use crate::upstream::Endpoint;
 use crate::upstream::redis::ProfileId;
 
@@ -67,32 +66,6 @@ pub(super) enum Waiting {
     Asked(Asked),
     /// Something whose reply nobody gets: what a request behind it needs, or one for the mirror.
     Unheard,
-}
-
-/// A request whose reply has not come whole.
-pub(super) struct Asked {
-    what: What,
-    /// Where it begins and ends, among all bytes.
-    pub(super) start: u64,
-    end: u64,
-    written: Option<Instant>,
-    /// The request itself, where it may have to be sent elsewhere.
-    pub(super) kept: Option<Box<[u8]>>,
-    /// How often it has been sent elsewhere.
-    pub(super) redirects: u8,
-}
-
-/// What is asked.
-pub(super) enum What {
-    /// The request of a client.
-    Whole {
-        client: Rc<Client>,
-        /// Its number among the client's requests.
-        number: u64,
-        request: Request,
-    },
-    /// A part of one, by its number.
-    Part(Rc<Merge>, usize),
 }
 
 /// One session's use of a trunk, until it is dropped.
@@ -154,17 +127,8 @@ impl Trunk {
     }
 
     fn send_what(&self, what: What, bytes: &[u8]) {
-        self.push(
-            Asked {
-                what,
-                start: 0,
-                end: 0,
-                written: None,
-                kept: self.keeps.then(|| bytes.into()),
-                redirects: 0,
-            },
-            bytes,
-        );
+        let kept = self.keeps.then(|| bytes.into());
+        self.push(Asked::new(what, kept), bytes);
     }
 
     /// A request whose reply nobody gets. False when too much waits already.
@@ -303,119 +267,6 @@ impl Queue {
     pub(super) fn next_answered(&mut self) -> Option<Waiting> {
         self.written = self.written.saturating_sub(1);
         self.waiting.pop_front()
-    }
-}
-
-/// What is known of a reply that has come whole.
-pub(super) struct Answered {
-    pub(super) outcome: Outcome,
-    pub(super) bytes: u64,
-    pub(super) first_byte: Instant,
-    pub(super) last_byte: Instant,
-}
-
-impl Asked {
-    /// Whose it is.
-    pub(super) fn client(&self) -> &Rc<Client> {
-        match &self.what {
-            What::Whole { client, .. } => client,
-            What::Part(merge, _) => merge.client(),
-        }
-    }
-
-    /// A part of its reply has come.
-    pub(super) fn hand_on(&self, part: &[u8]) {
-        match &self.what {
-            What::Whole { client, number, .. } => client.reply(*number, part, None),
-            What::Part(merge, number) => merge.add(*number, part),
-        }
-    }
-
-    /// Its reply, or the rest of it, has come.
-    pub(super) fn answer(self, reply: &[u8], answered: Answered) {
-        let (client, number, request) = match self.what {
-            What::Whole {
-                client,
-                number,
-                request,
-            } => (client, number, request),
-            What::Part(merge, number) => {
-                let at = answered.of_part(self.written);
-                return merge.answer(number, reply, Some(at));
-            }
-        };
-        client.listener.active(-1);
-        if client.is_gone() {
-            return report_gone(&client, &request);
-        }
-        let (at, outcome) = answered.of_part(self.written);
-        let timing = Timing {
-            start: request.start,
-            at_upstream: Some(at),
-            end: answered.last_byte,
-        };
-        let exchange = Exchange {
-            reply_bytes: answered.bytes,
-            ..exchange(&request, outcome)
-        };
-        client.reply(number, reply, Some((request, exchange, timing)));
-    }
-
-    /// It is answered by the proxy, as that cluster can't.
-    pub(super) fn refuse(self, refusal: &Refusal, cluster: &str) {
-        let reply = refusal.reply(cluster);
-        let (client, number, request) = match self.what {
-            What::Whole {
-                client,
-                number,
-                request,
-            } => (client, number, request),
-            What::Part(merge, number) => return merge.answer(number, &reply, None),
-        };
-        client.listener.active(-1);
-        if client.is_gone() {
-            return report_gone(&client, &request);
-        }
-        let timing = Timing {
-            start: request.start,
-            at_upstream: None,
-            end: Instant::now(),
-        };
-        let exchange = exchange(&request, Outcome::UpstreamGone);
-        client.reply(number, &reply, Some((request, exchange, timing)));
-    }
-
-    /// It gets no reply, and its client is closed.
-    pub(super) fn cut(self) {
-        match self.what {
-            What::Part(merge, _) => merge.cut(),
-            What::Whole {
-                client, request, ..
-            } => {
-                let listener = &client.listener;
-                listener.active(-1);
-                let exchange = exchange(&request, Outcome::UpstreamGone);
-                listener.report_of(&exchange, &request, None);
-                client.break_off();
-            }
-        }
-    }
-}
-
-/// The client has left before its reply came.
-fn report_gone(client: &Client, request: &Request) {
-    let exchange = exchange(request, Outcome::ClientGone);
-    client.listener.report_of(&exchange, request, None);
-}
-
-/// What has ended so, without a reply as yet.
-pub(super) fn exchange(request: &Request, outcome: Outcome) -> Exchange<RedisPart> {
-    Exchange {
-        timing: None,
-        outcome,
-        request_bytes: request.bytes,
-        reply_bytes: 0,
-        part: RedisPart { blocked: false },
     }
 }
 
