@@ -203,6 +203,49 @@ fn large_requests_of_several_keys_are_cut_too() {
 }
 
 #[test]
+fn nothing_goes_along_with_what_is_in_front_of_it() {
+    let servers = [Redis::start(), Redis::start(), Redis::start()];
+    let (_proxy, address) = start(&servers);
+    let mut client = RedisClient::connect(address);
+    let large = "x".repeat(300_000);
+    let mut requests = encode(&["SET", &key(0), &large]);
+    requests.extend((1..50).flat_map(|number| encode(&["SET", &key(number), &number.to_string()])));
+    requests.extend(encode(&["BLPOP", "list", "0.05"]));
+    requests
+        .extend((50..99).flat_map(|number| encode(&["SET", &key(number), &number.to_string()])));
+    client.send_raw(&requests);
+    (0..50).for_each(|_| assert_eq!(client.reply(), Value::ok()));
+    assert_eq!(client.reply(), Value::NilArray);
+    (50..99).for_each(|_| assert_eq!(client.reply(), Value::ok()));
+    let mut other = RedisClient::connect(address);
+    for number in 1..99 {
+        assert_eq!(
+            other.command(&["GET", &key(number)]),
+            Value::bulk(number.to_string())
+        );
+    }
+    assert!(
+        client
+            .command(&["CLIENT", "ID"])
+            .error()
+            .contains("is for one server")
+    );
+    assert!(
+        client
+            .command(&["JSON.GET", "a"])
+            .error()
+            .contains("which arguments of this command are keys")
+    );
+    client.send_raw(format!("GET {}\r\n", "k".repeat(200)).as_bytes());
+    assert!(
+        client
+            .reply()
+            .error()
+            .contains("which arguments of this command are keys")
+    );
+}
+
+#[test]
 fn whoever_has_not_said_who_it_is_is_the_user_of_the_config() {
     let redis = Redis::with(&["requirepass other", "user narrows on >pl4nted ~* &* +@all"]);
     let directory = TempDir::new().unwrap();

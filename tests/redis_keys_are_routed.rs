@@ -201,7 +201,7 @@ fn what_needs_a_connection_of_its_own_goes_where_its_key_is() {
     assert_eq!(client.reply(), Value::bulks(&["message", "news", "1"]));
     assert_eq!(
         other.command(&["WAIT", "0", "0"]).error(),
-        "ERR narrows: cluster main: wait asks one server for its replicas, and here keys are on several"
+        "ERR narrows: cluster main: wait is for one server, and here keys are on several"
     );
     let refused = other.command(&["MULTI"]);
     assert!(
@@ -211,6 +211,144 @@ fn what_needs_a_connection_of_its_own_goes_where_its_key_is() {
         "{refused:?}"
     );
     other.expect_end();
+}
+
+/// What comes behind a request that has a connection of its own is for whichever cluster it is for.
+#[test]
+fn nothing_goes_along_with_what_is_in_front_of_it() {
+    let routed = Routed::start();
+    let mut client = routed.client();
+    let large = "x".repeat(2 << 20);
+    for (number, first) in [
+        &["SET", "page", &large][..],
+        &["SET", "cart:page", &large],
+        &["BLPOP", "list", "0.05"],
+        &["CLIENT", "UNPAUSE"],
+        &["SUBSTR", "page"],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let value = number.to_string();
+        let mut requests = encode(first);
+        for key in ["user:behind", "cart:behind", "behind"] {
+            requests.extend(encode(&["SET", key, &value]));
+        }
+        // Larger than what is kept back, too.
+        requests.extend(encode(&["SET", "user:page", &large]));
+        requests.extend(encode(&["GET", "user:behind"]));
+        client.send_raw(&requests);
+        client.reply();
+        (0..4).for_each(|_| assert_eq!(client.reply(), Value::ok(), "behind {first:?}"));
+        assert_eq!(client.reply(), Value::bulk(&value));
+        routed.expect_at("users", "user:behind", &value);
+        routed.expect_at("carts", "cart:behind", &value);
+        routed.expect_at("main", "behind", &value);
+        routed.expect_at("users", "user:page", &large);
+    }
+    for about in [
+        &["CLIENT", "ID"][..],
+        &["CLIENT", "TRACKING", "ON"],
+        &["CLIENT", "REPLY", "OFF"],
+        &["READONLY"],
+        &["DEBUG", "SLEEP", "0"],
+    ] {
+        let refused = client.command(about);
+        assert!(
+            refused
+                .error()
+                .ends_with("is for one server, and here keys are on several"),
+            "{about:?}: {refused:?}"
+        );
+    }
+    assert_eq!(client.command(&["GET", "user:behind"]), Value::bulk("4"));
+}
+
+/// It is where PUBLISH goes, whatever key is named behind it; and it can do nothing else then.
+#[test]
+fn a_subscriber_is_no_more_than_that() {
+    let routed = Routed::start();
+    let mut other = routed.client();
+    assert_eq!(other.command(&["SET", "user:k", "1"]), Value::ok());
+    for behind in [
+        &["GET", "user:k"][..],
+        &["SET", "user:k", "2"],
+        &["MULTI"],
+        &["SSUBSCRIBE", "user:shard"],
+        &["NONSENSE"],
+    ] {
+        let mut client = RedisClient::connect_resp3(routed.proxy.address("cache"));
+        let mut requests = encode(&["SUBSCRIBE", "news"]);
+        requests.extend(encode(&["PSUBSCRIBE", "n*"]));
+        requests.extend(encode(&["PING"]));
+        client.send_raw(&requests);
+        (0..2).for_each(|_| drop(client.push()));
+        assert_eq!(client.reply(), Value::Simple("PONG".into()));
+        assert_eq!(other.command(&["PUBLISH", "news", "1"]), Value::Integer(2));
+        (0..2).for_each(|_| drop(client.push()));
+        client.send(behind);
+        client.expect_end();
+        eventually("nobody is subscribed", || {
+            (other.command(&["PUBLISH", "news", "1"]) == Value::Integer(0)).then_some(())
+        });
+    }
+    let mut client = routed.client();
+    let mut requests = encode(&["SUBSCRIBE", "news"]);
+    requests.extend(encode(&["GET", "user:k"]));
+    client.send_raw(&requests);
+    assert_eq!(other.command(&["GET", "user:k"]), Value::bulk("1"));
+    while let Ok(said) = client.try_reply() {
+        assert_eq!(said.elements()[0], Value::bulk("subscribe"));
+    }
+}
+
+#[test]
+fn keys_are_found_wherever_they_stand_or_refused() {
+    let routed = Routed::start();
+    let mut client = routed.client();
+    client.command(&["GEOADD", "geo", "15", "37", "here"]);
+    client.command(&["RPUSH", "l", "1"]);
+    client.command(&["XADD", "user:stream", "1-1", "a", "1"]);
+    for crossed in [
+        "GEORADIUS geo 15 37 200 km COUNT 5 ANY ASC STORE user:dest",
+        "SORT l BY nosort LIMIT 0 10 GET # ALPHA STORE user:dest",
+        "ZUNIONSTORE user:dest 1 geo WEIGHTS 1 AGGREGATE MAX",
+    ] {
+        let words: Vec<_> = crossed.split(' ').collect();
+        assert_eq!(client.command(&words).error(), CROSSED, "{crossed}");
+        client.send_raw(format!("{crossed}\r\n").as_bytes());
+        assert!(matches!(client.reply(), Value::Error(_)), "{crossed}");
+    }
+    let many = "XREAD COUNT 1 COUNT 1 COUNT 1 COUNT 1 COUNT 1 STREAMS user:stream 0";
+    let words: Vec<_> = many.split(' ').collect();
+    assert_eq!(client.command(&words).elements().len(), 1);
+    assert_eq!(client.command(&["EXISTS", "user:dest"]), Value::Integer(0));
+
+    let unplaced = |client: &mut RedisClient| {
+        let refused = client.reply();
+        assert!(
+            refused
+                .error()
+                .contains("which arguments of this command are keys"),
+            "{refused:?}"
+        );
+    };
+    client.send_raw(b"MSET k1 1 k2 2 k3 3 k4 4 k5 5 user:k6 6\r\n");
+    unplaced(&mut client);
+    client.send_raw(format!("GET {}\r\n", "k".repeat(200)).as_bytes());
+    unplaced(&mut client);
+    client.send(&["JSON.SET", "user:doc", "$", "1"]);
+    unplaced(&mut client);
+    client.send(&["OBJECT", "NEWEST", "user:1"]);
+    unplaced(&mut client);
+    let all: Vec<_> = ["EXISTS".to_string()]
+        .into_iter()
+        .chain((0..100_001).map(|number| format!("user:{number}")))
+        .collect();
+    client.send(&all);
+    unplaced(&mut client);
+    client.send(&all[..100_001]);
+    assert_eq!(client.reply(), Value::Integer(0));
 }
 
 #[test]

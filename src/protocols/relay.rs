@@ -22,6 +22,9 @@ use crate::stream::Stream;
 /// such buffer serves all sessions of a worker.
 pub const SCRATCH_BYTES: usize = 64 * 1024;
 
+/// Bytes that are kept back for another upstream before no more is read.
+const MAX_KEPT_BACK: usize = 64 * 1024;
+
 /// The one read buffer of a worker.
 pub type Scratch = Rc<RefCell<Box<[u8]>>>;
 
@@ -47,6 +50,14 @@ pub trait Observer {
     fn request_writing(&mut self);
     /// `total` bytes have been written upstream since the connection began.
     fn request_written(&mut self, total: u64);
+    /// How many bytes of the client's may be written upstream in all; `None` is any number. It is asked behind [`Self::request_read`].
+    fn request_limit(&self) -> Option<u64> {
+        None
+    }
+    /// True when the connection has to be closed: what the client wants next can't be had on it.
+    fn is_over(&self) -> bool {
+        false
+    }
     /// Bytes came from upstream, and are about to be written to the client.
     fn reply_read(&mut self, bytes: &[u8]);
     /// `total` bytes have been written to the client since the connection began.
@@ -73,7 +84,7 @@ pub struct Ended {
 }
 
 /// How far a relay went that was to end at rest.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub enum Until {
     /// Both connections go on, with nothing under way between them.
     Rest {
@@ -81,6 +92,8 @@ pub enum Until {
         received: u64,
         /// Bytes written to the client.
         sent: u64,
+        /// Those of the client's that were not written upstream.
+        rest: Vec<u8>,
     },
     /// The connection ended.
     End(Ended),
@@ -93,6 +106,8 @@ pub struct Relay<'a, O> {
     requests: Flow,
     replies: Flow,
     first_end: Option<Side>,
+    /// Bytes of the client's that are not for this upstream.
+    kept_back: Vec<u8>,
     observer: &'a mut O,
     session: &'a SessionHandle,
     scratch: &'a Scratch,
@@ -113,6 +128,7 @@ impl<'a, O: Observer> Relay<'a, O> {
             requests: Flow::default(),
             replies: Flow::default(),
             first_end: None,
+            kept_back: Vec::new(),
             observer,
             session,
             scratch,
@@ -134,6 +150,7 @@ impl<'a, O: Observer> Relay<'a, O> {
                 return Poll::Ready(Until::Rest {
                     received: self.requests.read,
                     sent: self.replies.written,
+                    rest: std::mem::take(&mut self.kept_back),
                 });
             }
             Poll::Pending
@@ -142,12 +159,13 @@ impl<'a, O: Observer> Relay<'a, O> {
     }
 
     /// What the client has sent before the relay began.
-    fn take_over(&mut self, first: Vec<u8>) {
+    fn take_over(&mut self, mut first: Vec<u8>) {
         if first.is_empty() {
             return;
         }
         self.requests.read = first.len() as u64;
         self.observer.request_read(&first);
+        self.kept_back = first.split_off(passing(self.observer, 0, first.len()));
         self.requests.left = Some(Left {
             bytes: first,
             at: 0,
@@ -171,6 +189,7 @@ impl<'a, O: Observer> Relay<'a, O> {
             requests,
             replies,
             observer,
+            kept_back,
             scratch,
             session,
             ..
@@ -193,6 +212,9 @@ impl<'a, O: Observer> Relay<'a, O> {
                     .poll_shutdown(sink, cx)
                     .map_err(|_| Broken(from.other()));
             }
+            if from == Side::Client && kept_back.len() >= MAX_KEPT_BACK {
+                return Poll::Pending;
+            }
             let mut buffer = scratch.borrow_mut();
             let mut read = ReadBuf::new(&mut buffer);
             match ready!(Pin::new(&mut *source).poll_read(cx, &mut read)) {
@@ -208,11 +230,21 @@ impl<'a, O: Observer> Relay<'a, O> {
                 continue;
             }
             session.touch();
+            let before = flow.read;
             flow.read += bytes.len() as u64;
-            match from {
-                Side::Client => observer.request_read(bytes),
-                Side::Upstream => observer.reply_read(bytes),
-            }
+            let bytes = match from {
+                Side::Client => {
+                    observer.request_read(bytes);
+                    let passing = passing(*observer, before, bytes.len());
+                    let (passing, kept) = bytes.split_at_checked(passing).unwrap_or((bytes, &[]));
+                    kept_back.extend_from_slice(kept);
+                    passing
+                }
+                Side::Upstream => {
+                    observer.reply_read(bytes);
+                    bytes
+                }
+            };
             writing(*observer, from);
             flow.write_through(sink, cx, bytes)
                 .map_err(|_| Broken(from.other()))?;
@@ -260,6 +292,9 @@ impl<O: Observer> Future for Relay<'_, O> {
             Verdict::Drain if this.observer.is_idle() => return this.ended(CloseReason::Drained),
             Verdict::Drain => {}
         }
+        if this.observer.is_over() {
+            return this.ended(CloseReason::Malformed);
+        }
         let mut finished = true;
         for side in [Side::Client, Side::Upstream] {
             match this.poll_flow(side, cx) {
@@ -267,6 +302,9 @@ impl<O: Observer> Future for Relay<'_, O> {
                 Poll::Ready(Err(Broken(side))) => return this.broken(side),
                 Poll::Pending => finished = false,
             }
+        }
+        if this.observer.is_over() {
+            return this.ended(CloseReason::Malformed);
         }
         if finished {
             return this.ended(CloseReason::Finished);
@@ -373,6 +411,14 @@ impl Flow {
         }
         Poll::Ready(Ok(()))
     }
+}
+
+/// How many of `count` bytes, which came behind so many, may be written upstream.
+fn passing<O: Observer>(observer: &O, before: u64, count: usize) -> usize {
+    let Some(limit) = observer.request_limit() else {
+        return count;
+    };
+    usize::try_from(limit.saturating_sub(before)).map_or(count, |passing| passing.min(count))
 }
 
 fn writing<O: Observer>(observer: &mut O, from: Side) {

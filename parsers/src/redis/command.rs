@@ -11,6 +11,7 @@ mod table;
 
 pub use class::{Audience, Class, Timeout, Wait};
 pub use keys::{KeyPositions, Keys};
+pub use options::LIMIT as OPTIONS_LIMIT;
 
 use spelling::Spelling;
 use table::ROWS;
@@ -121,6 +122,14 @@ impl Command {
         argument: impl Fn(usize) -> Option<&'a [u8]>,
     ) -> KeyPositions {
         self.keys.positions(arguments, argument)
+    }
+
+    /// True where options say which arguments are keys, so that all of them have to be there.
+    pub fn options_name_keys(&self) -> bool {
+        matches!(
+            self.keys,
+            Keys::Streams | Keys::Sort | Keys::Radius { .. } | Keys::Migrate
+        )
     }
 
     /// How long the server may keep a request waiting.

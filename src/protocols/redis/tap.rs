@@ -39,6 +39,11 @@ pub struct Tap {
     recent: RecentCommands,
     /// Which of the listener's clusters the connection is to.
     place: usize,
+    bounds: Bounds,
+    /// Bytes of requests that are for this server, once that is known.
+    limit: Option<u64>,
+    /// The request that it was lent for has come.
+    asked: bool,
     /// The server has said that what was asked for is on another one.
     is_elsewhere: bool,
     application: Option<Application>,
@@ -55,6 +60,29 @@ pub struct Tap {
     parts_bytes: u64,
     /// When the reply to the last request came that waited for something to happen. What was sent behind that request waited too.
     went_on: Instant,
+}
+
+/// A connection that a client is lent.
+pub(super) struct Lent {
+    /// Which of the listener's clusters it is to.
+    pub(super) place: usize,
+    /// Its server speaks version 3 of the protocol.
+    pub(super) version_3: bool,
+    /// It has been told MULTI.
+    pub(super) is_queuing: bool,
+    /// What may pass.
+    pub(super) bounds: Bounds,
+}
+
+/// What may pass on a connection that a client is lent. Where keys are on several servers, what follows may be for another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bounds {
+    /// Whatever comes.
+    None,
+    /// One request.
+    One,
+    /// What a subscriber asks for: anything else that comes behind it ends the connection.
+    Subscriber,
 }
 
 /// A request whose reply is not complete.
@@ -88,6 +116,9 @@ impl Tap {
             conversation: Conversation::new(),
             recent: RecentCommands::default(),
             place: 0,
+            bounds: Bounds::None,
+            limit: None,
+            asked: false,
             is_elsewhere: false,
             application: None,
             finishing: VecDeque::new(),
@@ -103,19 +134,17 @@ impl Tap {
         }
     }
 
-    /// A tap on a connection that a client is lent, to the cluster at this place, and whose server speaks this version of the protocol, and has
-    /// been told MULTI perhaps.
+    /// A tap on a connection that a client is lent.
     pub(super) fn lent(
         listener: Rc<RedisListener>,
-        place: usize,
-        version_3: bool,
-        queuing: bool,
+        lent: Lent,
         application: Option<Application>,
     ) -> Self {
         Self {
-            conversation: Conversation::going_on(version_3, queuing),
+            conversation: Conversation::going_on(lent.version_3, lent.is_queuing),
             application,
-            place,
+            place: lent.place,
+            bounds: lent.bounds,
             ..Self::new(listener)
         }
     }
@@ -240,6 +269,20 @@ impl Tap {
     }
 }
 
+/// True for what a subscriber asks for, and what is about no key.
+fn is_of_subscriber(series: &Series, request: &Request<'_>) -> bool {
+    let Some(command) = series.command else {
+        return false;
+    };
+    let count = usize::try_from(request.count).unwrap_or(usize::MAX);
+    let argument = |index| request.argument(index).map(|text| text.bytes);
+    let is_one = matches!(
+        command.class,
+        Class::Subscribe(_) | Class::Unsubscribe(_) | Class::Monitor | Class::Quit | Class::Reset
+    );
+    (is_one || command.name == "ping") && command.key_positions(count, argument).len() == 0
+}
+
 /// What is kept of a reply when its bytes are gone.
 struct Answer {
     is_error: bool,
@@ -290,6 +333,9 @@ impl Observer for Tap {
         if self.blind {
             return;
         }
+        if self.limit.is_some() {
+            return;
+        }
         let waited = self.conversation.len();
         let read_at = Instant::now();
         if self.requests.is_between_messages() {
@@ -306,6 +352,18 @@ impl Observer for Tap {
                     let series = self
                         .recent
                         .find(self.listener.commands(self.place), &message);
+                    match self.bounds {
+                        Bounds::None => {}
+                        Bounds::One => self.limit = Some(end),
+                        // The first is what it was lent for.
+                        Bounds::Subscriber
+                            if self.asked && !is_of_subscriber(&series, &message) =>
+                        {
+                            self.limit = Some(end - message.bytes.min(end));
+                            break;
+                        }
+                        Bounds::Subscriber => self.asked = true,
+                    }
                     match self.listener.introduction(&series, &message) {
                         None if RedisListener::is_farewell(&series, &message) => {
                             self.application = None;
@@ -318,6 +376,9 @@ impl Observer for Tap {
                     let pending = Pending::of(&self.listener, series, &message, start, end);
                     self.request(facts, pending);
                     self.request_started = read_at;
+                    if self.limit.is_some() {
+                        break;
+                    }
                 }
             }
         }
@@ -326,6 +387,14 @@ impl Observer for Tap {
             let stats = &self.listener.stats;
             stats.record(Redis::PIPELINE_DEPTH, waits as u64);
         }
+    }
+
+    fn request_limit(&self) -> Option<u64> {
+        self.limit
+    }
+
+    fn is_over(&self) -> bool {
+        self.bounds == Bounds::Subscriber && self.limit.is_some()
     }
 
     /// The clock is read before the write: the server may have answered by the time it returns, and what it did meanwhile is the

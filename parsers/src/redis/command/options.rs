@@ -1,7 +1,7 @@
 //! Options by their names, where they decide what an argument is.
 
 /// As many arguments as are looked at for options. No request that is meant has more in front of what matters.
-const LIMIT: usize = 128;
+pub const LIMIT: usize = 128;
 
 /// The options in front of STREAMS, in XREAD and XREADGROUP.
 #[derive(Debug, Default)]

@@ -40,6 +40,7 @@ impl Session<'_> {
             Answer::SetName => self.set_name(argument(2)),
             Answer::GetName => self.get_name(),
             Answer::Refuse(command) => Reply::Refused(Refusal::OneServer { command }),
+            Answer::Unplaced => Reply::Refused(Refusal::Unplaced),
             Answer::Crossed => Reply::Refused(Refusal::Crossed),
             Answer::LogInFirst => Reply::Refused(Refusal::LogInFirst),
         };

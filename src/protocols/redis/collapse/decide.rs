@@ -46,6 +46,8 @@ pub(super) enum Answer {
     LogInFirst,
     /// A command whose keys are on several servers.
     Crossed,
+    /// A command of which nobody can say where its keys are.
+    Unplaced,
     /// What is for one server where there are several, by its name.
     Refuse(&'static str),
 }

@@ -50,6 +50,8 @@ pub(super) enum Refusal {
     },
     /// Its keys are on several servers, and it can't be cut.
     Crossed,
+    /// Nobody can say where its keys are.
+    Unplaced,
     /// A transaction, where keys are dealt out by their hash or their beginning.
     Spread {
         /// The command.
@@ -99,10 +101,13 @@ impl Refusal {
                 "-ERR narrows: cluster {cluster}: the connection to {endpoint} was lost; the command may have been carried out"
             ),
             Self::OneServer { command } => format!(
-                "-ERR narrows: cluster {cluster}: {command} asks one server for its replicas, and here keys are on several"
+                "-ERR narrows: cluster {cluster}: {command} is for one server, and here keys are on several"
             ),
             // As Redis says it: drivers know it.
             Self::Crossed => "-CROSSSLOT Keys in request don't hash to the same slot".to_owned(),
+            Self::Unplaced => "-ERR narrows: keys are on several servers here, and which arguments of this command are keys is not known, or there \
+                 are too many"
+                .to_owned(),
             Self::Spread { command } => format!(
                 "-ERR narrows: {command} is for keys of one server, and here they are dealt out"
             ),

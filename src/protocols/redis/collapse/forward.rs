@@ -3,14 +3,14 @@
 use std::rc::Rc;
 
 use narrows_parsers::Step;
-use narrows_parsers::redis::command::{Class, Command, Split};
-use narrows_parsers::redis::{Request as Decoded, RequestDecoder};
+use narrows_parsers::redis::command::{Class, Command, OPTIONS_LIMIT, Split};
+use narrows_parsers::redis::{Request as Decoded, RequestDecoder, arguments};
 
 use super::client::Request;
 use super::decide::{Answer, Plan, Stay};
 use super::errors::Refusal;
 use super::rides::Board;
-use super::route::{Routes, Way, for_each_key, splits};
+use super::route::{Routes, Way, for_each_key, key_positions, splits};
 use super::session::{MAX_HELD, Need, Session};
 use super::split::{Merge, parts};
 use super::targets::{Place, Targets};
@@ -27,6 +27,12 @@ struct Target<'a> {
 /// Bytes of a request that has to be whole before anybody can say which server it is for: it has several keys, or none. Larger ones are
 /// refused, as the proxy is not where data is kept.
 const MAX_WHOLE: usize = 64 * 1024 * 1024;
+
+/// Keys of a request that are looked at, as the worker does nothing else meanwhile.
+const MAX_KEYS: usize = 100_000;
+
+/// Words of a line that are looked at: those that a decoder keeps.
+const MAX_TYPED: usize = 10;
 
 /// Bytes of a request of a client that has to log in first: Redis' `PROTO_MAX_UNAUTHENTICATED_BULK` ("unauthenticated bulk length").
 const MAX_UNKNOWN: usize = 16 * 1024;
@@ -122,12 +128,14 @@ impl Session<'_> {
                 false => Need::Answer(Answer::LogInFirst),
             });
         }
+        if targets.are_dealt_out()
+            && let Some(need) = Need::of_one_server(plan, &series, request, whole)
+        {
+            return Err(need);
+        }
         let Some(command) = series.command.filter(|_| targets.are_several()) else {
             return self.send(request, series, plan, whole, own);
         };
-        if let Some(need) = Need::of_one_cluster(plan, command) {
-            return Err(need);
-        }
         match targets.of(series.command, request, whole) {
             Place::At(0) => self.send(request, series, plan, whole, own),
             Place::At(place) => {
@@ -292,16 +300,44 @@ impl Session<'_> {
 }
 
 impl Need {
-    /// Where there are several clusters: what is refused as it is for one, and nobody can say which.
-    fn of_one_cluster(plan: Plan, command: &'static Command) -> Option<Self> {
+    /// Where keys are dealt out by the proxy: what is refused, as it is for one server and nobody can say which, or as it would take
+    /// with it what comes behind it.
+    fn of_one_server(
+        plan: Plan,
+        series: &Series,
+        request: &Decoded<'_>,
+        whole: &[u8],
+    ) -> Option<Self> {
+        let (Plan::Share | Plan::Own(_)) = plan else {
+            return None;
+        };
+        // A container may have this subcommand since a later version.
+        let known = series.command.filter(|command| !command.is_container());
+        let Some(command) = known else {
+            return Some(Self::Answer(Answer::Unplaced));
+        };
         let name = command.name;
         match (plan, command.class) {
             (Plan::Own(_), Class::Multi | Class::Watch) => {
-                Some(Self::Refuse(Refusal::Spread { command: name }))
+                return Some(Self::Refuse(Refusal::Spread { command: name }));
             }
-            (Plan::Own(Stay::Replicas), _) => Some(Self::Answer(Answer::Refuse(name))),
-            _ => None,
+            (
+                Plan::Own(Stay::Kept),
+                Class::Subscribe(_) | Class::Unsubscribe(_) | Class::Monitor,
+            ) => {}
+            (Plan::Own(Stay::Kept | Stay::Replicas), _) => {
+                return Some(Self::Answer(Answer::Refuse(name)));
+            }
+            _ => {}
         }
+        let is_typed = arguments(whole).next().is_none();
+        let is_long = |index: usize| request.argument(index).is_some_and(|text| text.is_cut());
+        let is_too_much_typed =
+            is_typed && (request.count > MAX_TYPED as u64 || (0..MAX_TYPED).any(is_long));
+        let is_far = command.options_name_keys() && request.count > OPTIONS_LIMIT as u64;
+        let are_many = || key_positions(command, request, whole).len() > MAX_KEYS;
+        let is_unplaced = is_too_much_typed || is_far || are_many();
+        is_unplaced.then_some(Self::Answer(Answer::Unplaced))
     }
 
     /// What has to be done instead of sending a request over a connection that clients share.

@@ -16,7 +16,7 @@ use super::route::{first_class, first_key};
 use super::session::{End, Session};
 use super::trunks::Trunks;
 use crate::exchange::{CloseReason, Outcome};
-use crate::protocols::redis::tap::Tap;
+use crate::protocols::redis::tap::{Bounds, Lent, Tap};
 use crate::protocols::relay::{Relay, Until};
 use crate::upstream::Endpoint;
 use crate::upstream::pool::{self, Lease, LongWaitPermit};
@@ -25,7 +25,9 @@ use crate::upstream::redis::{GreetingError, Version, begin_transaction, catch_up
 impl Session<'_> {
     /// Lends the client a connection, and returns when it has been given back. The requests that are held go first.
     pub(super) async fn own(&mut self, stay: Stay) -> Result<(), End> {
-        let key = first_key(&self.held);
+        let is_transaction = self.is_deferred
+            || matches!(first_class(&self.held), Some(Class::Multi | Class::Watch));
+        let key = first_key(&self.held, is_transaction);
         if self.defers(stay, key.is_some()) {
             return Ok(());
         }
@@ -40,7 +42,23 @@ impl Session<'_> {
             Err(refusal) => return Err(self.refuse_and_close(&refusal)),
         };
         let place = key.map_or(0, |key| self.listener.targets.of_key(&key));
-        self.relay(lease, place).await
+        let targets = &self.listener.targets;
+        let bounds = match stay {
+            Stay::Kept if targets.are_dealt_out() => Bounds::Subscriber,
+            Stay::Short | Stay::Waits | Stay::Replicas
+                if targets.are_spread() && !is_transaction =>
+            {
+                Bounds::One
+            }
+            _ => Bounds::None,
+        };
+        let lent = Lent {
+            place,
+            version_3: self.identity.profile.version == Version::Three,
+            is_queuing: std::mem::take(&mut self.is_deferred),
+            bounds,
+        };
+        self.relay(lease, lent).await
     }
 
     /// A transaction goes to the server that has its keys, and most clients wait for MULTI's reply before they name one. So that is
@@ -120,15 +138,10 @@ impl Session<'_> {
         }
     }
 
-    async fn relay(&mut self, mut lease: Lease, place: usize) -> Result<(), End> {
-        let version_3 = self.identity.profile.version == Version::Three;
-        let mut tap = Tap::lent(
-            Rc::clone(&self.listener.redis),
-            place,
-            version_3,
-            std::mem::take(&mut self.is_deferred),
-            self.application.take(),
-        );
+    async fn relay(&mut self, mut lease: Lease, lent: Lent) -> Result<(), End> {
+        let place = lent.place;
+        let redis = Rc::clone(&self.listener.redis);
+        let mut tap = Tap::lent(redis, lent, self.application.take());
         let first = std::mem::take(&mut self.held);
         self.seen = 0;
         // They count as read a second time.
@@ -141,8 +154,8 @@ impl Session<'_> {
             &self.scratch,
         );
         let until = relay.until_rest(first).await;
-        let (received, sent) = match until {
-            Until::Rest { received, sent } => (received, sent),
+        let (received, sent) = match &until {
+            Until::Rest { received, sent, .. } => (*received, *sent),
             Until::End(ended) => (ended.received, ended.sent),
         };
         self.received += received;
@@ -154,7 +167,10 @@ impl Session<'_> {
             trunks.failed(self.identity.at(place).id);
         }
         match until {
-            Until::Rest { .. } => {
+            Until::Rest { rest, .. } => {
+                self.held = rest;
+                self.began = Instant::now();
+                self.read_at = self.began;
                 self.application = tap.leave();
                 lease.checkin(Instant::now());
                 Ok(())

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use narrows_parsers::Step;
-use narrows_parsers::redis::command::{Access, Class, Command, Split, find};
+use narrows_parsers::redis::command::{
+    Access, Class, Command, KeyPositions, OPTIONS_LIMIT, Split, find,
+};
 use narrows_parsers::redis::{Request, RequestDecoder, arguments, slot};
 
 use crate::upstream::Endpoint;
@@ -91,6 +93,9 @@ impl<'a> Routes<'a> {
         let Some(command) = find(pending.command(), argument(1)) else {
             return false;
         };
+        if command.options_name_keys() {
+            return false;
+        }
         let count = usize::try_from(pending.count).unwrap_or(usize::MAX);
         let mut positions = command.key_positions(count, argument);
         let (first, second) = (positions.next(), positions.next());
@@ -144,6 +149,24 @@ impl Groups {
     }
 }
 
+/// Where the keys of a request are, whose bytes are `whole`.
+pub(super) fn key_positions(
+    command: &Command,
+    request: &Request<'_>,
+    whole: &[u8],
+) -> KeyPositions {
+    let count = usize::try_from(request.count).unwrap_or(usize::MAX);
+    let kept = |index| request.argument(index).map(|text| text.bytes);
+    if !command.options_name_keys() {
+        return command.key_positions(count, kept);
+    }
+    // Options may stand where no argument is kept.
+    let all: Vec<&[u8]> = arguments(whole).take(OPTIONS_LIMIT).collect();
+    command.key_positions(count, |index| {
+        all.get(index).copied().or_else(|| kept(index))
+    })
+}
+
 /// Shows the keys of a request, in their order.
 pub(super) fn for_each_key<'a>(
     command: &Command,
@@ -151,9 +174,7 @@ pub(super) fn for_each_key<'a>(
     whole: &'a [u8],
     mut show: impl FnMut(&'a [u8]),
 ) {
-    let count = usize::try_from(request.count).unwrap_or(usize::MAX);
-    let argument = |index| request.argument(index).map(|text| text.bytes);
-    let mut positions = command.key_positions(count, argument);
+    let mut positions = key_positions(command, request, whole);
     let mut next = positions.next();
     for (place, argument) in arguments(whole).enumerate() {
         match next {
@@ -165,7 +186,7 @@ pub(super) fn for_each_key<'a>(
             Some(_) => {}
         }
     }
-    // Typed on a line: then it has few arguments, and short ones.
+    // Typed on a line.
     while let Some(position) = next {
         if let Some(text) = request.argument(position) {
             show(text.bytes);
@@ -174,8 +195,8 @@ pub(super) fn for_each_key<'a>(
     }
 }
 
-/// The first key of the requests in `held`, as far as they have come: what a transaction is about.
-pub(super) fn first_key(held: &[u8]) -> Option<Vec<u8>> {
+/// The first key of the first request in `held`, as far as it has come; or of all that is held, where it is a transaction that begins.
+pub(super) fn first_key(held: &[u8], is_transaction: bool) -> Option<Vec<u8>> {
     let mut decoder = RequestDecoder::new();
     let mut rest = held;
     loop {
@@ -185,7 +206,7 @@ pub(super) fn first_key(held: &[u8]) -> Option<Vec<u8>> {
             Step::Message { consumed, message } => {
                 let (whole, after) = rest.split_at_checked(consumed)?;
                 let key = key_of(&message, whole);
-                if key.is_some() {
+                if key.is_some() || !is_transaction {
                     return key;
                 }
                 rest = after;
@@ -251,12 +272,12 @@ mod tests {
     #[test]
     fn the_first_key_of_a_transaction_is_found_behind_what_has_none() {
         let held = b"*1\r\n$5\r\nMULTI\r\n*1\r\n$4\r\nPING\r\n*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n";
-        assert_eq!(first_key(held), Some(b"key".to_vec()));
-        assert_eq!(first_key(b"*1\r\n$5\r\nMULTI\r\n"), None);
-        assert_eq!(first_key(b"get key\r\n"), Some(b"key".to_vec()));
+        assert_eq!(first_key(held, true), Some(b"key".to_vec()));
+        assert_eq!(first_key(b"*1\r\n$5\r\nMULTI\r\n", true), None);
+        assert_eq!(first_key(b"get key\r\n", false), Some(b"key".to_vec()));
         let large = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000\r\nabc";
-        assert_eq!(first_key(large), Some(b"k".to_vec()));
+        assert_eq!(first_key(large, false), Some(b"k".to_vec()));
         let eval = b"*4\r\n$4\r\nEVAL\r\n$8\r\nreturn 1\r\n$1\r\n1\r\n$1\r\nk\r\n";
-        assert_eq!(first_key(eval), Some(b"k".to_vec()));
+        assert_eq!(first_key(eval, false), Some(b"k".to_vec()));
     }
 }

@@ -7,6 +7,7 @@ use narrows_parsers::redis::command::Command;
 
 use super::route::for_each_key;
 use super::trunks::Trunks;
+use crate::upstream::redis::SharedRedis;
 
 /// The clusters of one listener on one worker.
 pub(super) struct Targets {
@@ -64,6 +65,18 @@ impl Targets {
     /// False where there is no cluster but the listener's own.
     pub(super) fn are_several(&self) -> bool {
         !self.prefixes.is_empty()
+    }
+
+    /// True where keys are on several servers, and nobody but the proxy knows on which.
+    pub(super) fn are_dealt_out(&self) -> bool {
+        let ring = self.own.redis().and_then(SharedRedis::ring);
+        self.are_several() || ring.is_some()
+    }
+
+    /// True where keys are on several servers.
+    pub(super) fn are_spread(&self) -> bool {
+        let is_cluster = self.own.redis().is_some_and(SharedRedis::is_cluster);
+        self.are_dealt_out() || is_cluster
     }
 
     /// The place of the cluster that has a key.
