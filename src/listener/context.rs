@@ -223,6 +223,7 @@ impl ListenerContext {
                             upstreams,
                             Rc::clone(parts.buffers),
                             &policy.listener.redis,
+                            shared,
                         )))
                     }
                     // A cluster has what collapse needs whenever a listener of that mode uses it.

@@ -16,7 +16,7 @@ mod verifier;
 
 pub use client::{Challenge, ExpectedSignature, ScramClient};
 pub use keys::{KeyCache, Keys};
-pub use plain::PlainLogins;
+pub use plain::{PLAIN_MECHANISM, PlainError, PlainLogins};
 pub use server::{AuthFailed, ScramServer};
 pub use users::{User, Users};
 pub use verifier::Verifier;

@@ -31,6 +31,8 @@ pub struct Users {
     by_name: HashMap<String, Arc<User>>,
     /// Where the file names credentials.
     credentials: Vec<(String, Span)>,
+    /// Where the file names users.
+    names: Vec<(String, Span)>,
     /// What a client is told of a user who does not exist looks like one who does.
     models: [Model; MECHANISMS.len()],
 }
@@ -83,12 +85,14 @@ impl Users {
             origin: origin.to_owned(),
             by_name: HashMap::new(),
             credentials: Vec::new(),
+            names: Vec::new(),
             models: MECHANISMS.map(Model::new),
         };
         for line in lines {
             for model in &mut users.models {
                 model.learn(&line.user);
             }
+            users.names.push((line.user.name.clone(), line.name));
             if let (Some(name), Some(span)) = (&line.user.credential, line.credential) {
                 users.credentials.push((name.clone(), span));
             }
@@ -114,10 +118,33 @@ impl Users {
                 Problem::new(Place::Text(*span), message)
             })
             .collect();
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(ConfigError::new(&self.origin, "", problems))
+        self.checked(problems)
+    }
+
+    /// Checks that every user can log in by this mechanism.
+    ///
+    /// # Errors
+    /// Each one who can't, with its place.
+    pub fn check_mechanism(&self, mechanism: Mechanism) -> Result<(), ConfigError> {
+        let lacks = |name: &str| {
+            let user = self.by_name.get(name);
+            user.is_some_and(|user| user.verifier(mechanism).is_none())
+        };
+        let without = self.names.iter().filter(|(name, _)| lacks(name));
+        let problems = without.map(|(name, span)| {
+            let (name, mechanism) = (quoted(name), mechanism.name());
+            let message = format!(
+                "user {name} has no verifier of {mechanism}, which is needed here; `narrows user add` makes one"
+            );
+            Problem::new(Place::Text(*span), message)
+        });
+        self.checked(problems.collect())
+    }
+
+    fn checked(&self, problems: Vec<Problem>) -> Result<(), ConfigError> {
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(ConfigError::new(&self.origin, "", problems)),
         }
     }
 
@@ -133,6 +160,11 @@ impl Users {
     fn offered(&self) -> Vec<Mechanism> {
         let used = self.models.iter().filter(|model| model.used);
         used.map(|model| model.mechanism).collect()
+    }
+
+    /// There is a user of that name.
+    pub fn is_name(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
     }
 
     /// How many there are.

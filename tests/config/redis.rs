@@ -34,3 +34,24 @@ listeners:
 {clusters}"
     )));
 }
+
+/// With one mechanism alone, the time that a login takes tells nothing; and the servers know no users apart.
+#[test]
+fn users_who_could_not_be_what_the_file_says_are_refused() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let users = "old SCRAM-SHA-1$10000:AQEBAQEBAQEBAQEBAQEBAQ==$AQEBAQEBAQEBAQEBAQEBAQEBAQE=:AQEBAQEBAQEBAQEBAQEBAQEBAQE=\nmapped reader SCRAM-SHA-1$10000:AQEBAQEBAQEBAQEBAQEBAQ==$AQEBAQEBAQEBAQEBAQEBAQEBAQE=:AQEBAQEBAQEBAQEBAQEBAQEBAQE=\n";
+    std::fs::write(file.path(), users).unwrap();
+    let path = file.path().display().to_string();
+    let refused = problems(&format!(
+        "listeners:\n  - {{ name: a, listen: '127.0.0.1:1', protocol: redis, cluster: a, redis: {{ mode: collapse, auth: users, users_file: '{path}' }} }}\n\
+         clusters:\n  - {{ name: a, endpoints: ['db1:1'] }}\n"
+    ));
+    let refused = refused.to_string();
+    for why in [
+        "user `old` has no verifier of SCRAM-SHA-256",
+        "user `mapped` has no verifier of SCRAM-SHA-256",
+        "the cluster has no credential `reader`",
+    ] {
+        assert!(refused.contains(why), "{refused}");
+    }
+}

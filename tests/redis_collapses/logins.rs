@@ -62,7 +62,24 @@ fn the_answers_are_those_of_a_server_with_the_same_users() {
     }
     guarded.proxy.expect_logged("a login failed");
     guarded.proxy.stats().expect("redis.redis.login_failed", 8);
-    for secret in ["upstream-secret", "anna-secret", "wrong"] {
+    let mut client = guarded.client();
+    for name in [
+        "x\n2026-01-01T00:00:00Z  INFO forged",
+        "a-password-of-somebody",
+    ] {
+        client.command(&["AUTH", name, "secret"]);
+    }
+    guarded.proxy.stats().expect("redis.redis.login_failed", 10);
+    // The last line, so that all before it have come through the pipe.
+    assert_eq!(guarded.proxy.ask("POST", "/reload").0, 200);
+    guarded.proxy.expect_logged("config reloaded");
+    for secret in [
+        "upstream-secret",
+        "anna-secret",
+        "wrong",
+        "forged",
+        "a-password",
+    ] {
         assert!(!guarded.proxy.log().contains(secret), "{secret}");
     }
 }
@@ -130,7 +147,20 @@ fn a_reload_takes_new_users_and_lets_go_of_none_who_is_there() {
     assert!(refused.error().starts_with("WRONGPASS"));
     let (status, body) = guarded.proxy.ask("POST", "/reload");
     assert_eq!(status, 200, "{body}");
-    let mut bert = guarded.client();
-    assert_eq!(say(&mut bert, "AUTH bert bert-secret"), Value::ok());
+    // On a connection that was open before, too.
+    for mut bert in [bert, guarded.client()] {
+        assert_eq!(say(&mut bert, "AUTH bert bert-secret"), Value::ok());
+    }
     assert_eq!(say(&mut anna, "PING"), Value::Simple("PONG".into()));
+    let mut stranger = guarded.client();
+    say(&mut stranger, "PING");
+    let users = guarded.folder.path().join("users");
+    let kept = std::fs::read_to_string(&users).unwrap();
+    let kept = kept.lines().filter(|line| !line.starts_with("anna "));
+    std::fs::write(&users, kept.collect::<Vec<_>>().join("\n")).unwrap();
+    assert_eq!(guarded.proxy.ask("POST", "/reload").0, 200);
+    for mut client in [stranger, guarded.client()] {
+        let refused = say(&mut client, "AUTH anna anna-secret");
+        assert!(refused.error().starts_with("WRONGPASS"), "{refused:?}");
+    }
 }

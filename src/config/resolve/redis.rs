@@ -12,6 +12,7 @@ use crate::config::model::{RedisAuth, RedisConfig, RedisMode};
 use crate::config::problem::Place;
 use crate::config::secrets;
 use crate::protocols::redis::KeyPattern;
+use crate::scram::PLAIN_MECHANISM;
 
 impl Resolver<'_> {
     /// Appends to the clusters of the listener those that it sends to besides its own.
@@ -74,9 +75,12 @@ impl Resolver<'_> {
     /// All of them are the same to the servers, so that a credential that is named says something that is not so.
     fn redis_users(&mut self, field: &Field<String>, users_file: PathBuf) -> Option<RedisAuth> {
         let users = self.users(field, &users_file)?;
-        if let Err(error) = users.check_credentials(&[]) {
+        let checks = [
+            users.check_credentials(&[]),
+            users.check_mechanism(PLAIN_MECHANISM),
+        ];
+        for error in checks.into_iter().filter_map(Result::err) {
             self.users_problem(field, &error);
-            return None;
         }
         Some(RedisAuth::Users { users_file, users })
     }

@@ -25,6 +25,7 @@ const MAX_NAME_BYTES: usize = 128;
 pub(super) struct Line {
     pub(super) user: User,
     pub(super) credential: Option<Span>,
+    pub(super) name: Span,
     /// Which line of the file, from 1.
     pub(super) number: usize,
 }
@@ -103,6 +104,7 @@ fn read_line(
             verifiers: read_verifiers(name, verifiers, problems),
         },
         credential: credential.map(|field| field.span),
+        name: name.span,
         number,
     })
 }

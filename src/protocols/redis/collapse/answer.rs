@@ -8,10 +8,10 @@ use super::decide::{Answer, database};
 use super::errors::Refusal;
 use super::identity::Identity;
 use super::local::answer;
+use super::logins::Logins;
 use super::session::{End, Session};
 use crate::exchange::{CloseReason, Outcome};
-use crate::scram::PlainLogins;
-use crate::secret::Secret;
+use crate::scram::PlainError;
 use crate::stats::Redis;
 use crate::upstream::redis::{Credential, Password, Profile, Version};
 
@@ -101,24 +101,31 @@ impl Session<'_> {
     /// To the proxy itself. Without a name it is the user `default`, as to Redis. Who has logged in before stays so when this one fails.
     async fn log_in(
         &mut self,
-        logins: &PlainLogins,
+        logins: &Logins,
         username: Option<&[u8]>,
         password: &[u8],
     ) -> Result<(), Refusal> {
         let name = username.unwrap_or(b"default");
-        let user = match (str::from_utf8(name), str::from_utf8(password)) {
-            (Ok(name), Ok(password)) => logins.check(name, Secret::new(password.to_owned())).await,
-            _ => None,
+        let Err(error) = logins.check(name, password).await else {
+            self.identity.is_known = true;
+            return Ok(());
         };
-        if user.is_none() {
-            let user = String::from_utf8_lossy(name);
-            let listener = &self.listener.redis;
-            listener.stats.inc(Redis::LOGIN_FAILED);
-            tracing::warn!(listener = listener.name(), %user, "a login failed");
-            return Err(Refusal::WrongPassword);
-        }
-        self.identity.is_known = true;
-        Ok(())
+        let listener = &self.listener.redis;
+        listener.stats.inc(Redis::LOGIN_FAILED);
+        let client = self.stream.tcp().peer_addr().ok();
+        // Some say their password where the name should be: only a name that there is is told.
+        let user = logins.is_name(name).then(|| String::from_utf8_lossy(name));
+        tracing::warn!(
+            listener = listener.name(),
+            ?client,
+            user = user.as_deref(),
+            reason = error.reason(),
+            "a login failed"
+        );
+        Err(match error {
+            PlainError::Wrong => Refusal::WrongPassword,
+            PlainError::Busy => Refusal::Busy,
+        })
     }
 
     /// `SELECT database`.

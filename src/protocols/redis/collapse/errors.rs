@@ -75,6 +75,8 @@ pub(super) enum Refusal {
     HelloFirst,
     /// No user has this password.
     WrongPassword,
+    /// Too many logins are being checked.
+    Busy,
     /// CLIENT SETNAME with a name that no server takes.
     ClientName,
 }
@@ -124,6 +126,7 @@ impl Refusal {
             Self::HelloFirst => "-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> \
                  option can be used to authenticate the client and select the RESP protocol version at the same time"
                 .to_owned(),
+            Self::Busy => "-ERR narrows: too many logins are being checked; try again".to_owned(),
             Self::WrongPassword => {
                 "-WRONGPASS invalid username-password pair or user is disabled.".to_owned()
             }

@@ -19,6 +19,7 @@ mod errors;
 mod forward;
 mod identity;
 mod local;
+mod logins;
 mod mirror;
 mod own;
 mod redirect;
@@ -36,10 +37,10 @@ use std::sync::Arc;
 
 use super::RedisListener;
 use crate::config::{RedisAuth, RedisConfig};
-use crate::listener::Target;
+use crate::listener::{ListenerShared, Target};
 use crate::protocols::inbox::Buffers;
-use crate::scram::PlainLogins;
 use crate::upstream::pool::ClusterPool;
+use logins::Logins;
 use mirror::Mirror;
 use targets::Targets;
 use trunks::Trunks;
@@ -72,7 +73,7 @@ pub struct CollapseListener {
     sessions: Cell<usize>,
     mirror: Option<Mirror>,
     /// Where clients log in that have to log in to the proxy.
-    logins: Option<Rc<PlainLogins>>,
+    logins: Option<Rc<Logins>>,
 }
 
 impl CollapseListener {
@@ -82,6 +83,7 @@ impl CollapseListener {
         upstreams: Upstreams<'_>,
         buffers: Rc<Buffers>,
         config: &RedisConfig,
+        shared: &Arc<ListenerShared>,
     ) -> Self {
         let trunks = |place, upstream: &Upstream<'_>| {
             let Upstream { target, pool } = upstream;
@@ -104,9 +106,7 @@ impl CollapseListener {
             sessions: Cell::new(0),
             logins: match &config.auth {
                 RedisAuth::Server => None,
-                RedisAuth::Users { users, .. } => {
-                    Some(Rc::new(PlainLogins::new(Arc::clone(users))))
-                }
+                RedisAuth::Users { .. } => Some(Rc::new(Logins::new(Arc::clone(shared)))),
             },
         }
     }
