@@ -417,16 +417,22 @@ fn users_of_the_proxy_are_the_config_s_at_each_cluster() {
 fn a_cluster_that_is_lost_takes_no_other_with_it() {
     let mut routed = Routed::start();
     let mut client = routed.client();
-    assert_eq!(
-        client.command(&["MSET", "user:1", "1", "1", "1"]),
-        Value::ok()
-    );
+    let set = ["MSET", "user:1", "1", "1", "1"];
+    assert_eq!(client.command(&set), Value::ok());
+    let mut third = RedisClient::connect_resp3(routed.proxy.address("cache"));
+    assert_eq!(third.command(&["SELECT", "1"]), Value::ok());
     routed.servers.get_mut("users").unwrap().kill();
     let lost = eventually("the loss is noticed", || {
         let reply = client.command(&["GET", "user:1"]);
         matches!(reply, Value::Error(_)).then_some(reply)
     });
     assert!(lost.error().contains("cluster users"), "{lost:?}");
+    let waited = client.command(&["BLPOP", "user:list", "1"]);
+    assert!(waited.error().contains("cluster users"), "{waited:?}");
+    // What its servers took before need not be asked of them again.
+    let mut other = RedisClient::connect_resp3(routed.proxy.address("cache"));
+    assert_eq!(other.command(&["SELECT", "1"]), Value::ok());
+    assert_eq!(other.command(&["SET", "1", "in 1"]), Value::ok());
     assert_eq!(client.command(&["GET", "1"]), Value::bulk("1"));
     assert_eq!(client.command(&["SET", "cart:1", "1"]), Value::ok());
     let values = client.command(&["MGET", "user:1", "1"]);

@@ -62,7 +62,10 @@ enum End {
 /// Opens the connection of a trunk and carries requests and replies until it ends, or nobody uses it any more.
 pub(super) async fn carry(trunk: Rc<Trunk>, trunks: Rc<Trunks>, scratch: Scratch) {
     match trunks.lease(trunk.endpoint.as_ref(), trunk.profile).await {
-        Ok(lease) => Carrier::new(&trunk, &trunks, lease, scratch).run().await,
+        Ok(lease) => {
+            trunk.opened(lease.endpoint());
+            Carrier::new(&trunk, &trunks, lease, scratch).run().await;
+        }
         Err(error) => {
             tracing::debug!(cluster = %trunks.cluster().name, %error, "no connection for clients to share");
             trunk.close();

@@ -98,7 +98,15 @@ impl Session<'_> {
         let listener = Rc::clone(&self.listener);
         let (mut admissions, mut hello) = (Vec::new(), None);
         for trunks in listener.targets.all() {
-            let (admitted, reply) = trunks.probe(&profile, says_hello).await?;
+            // One that is down must not be in the way of the others.
+            let known = match trunks.place() {
+                0 => None,
+                _ => trunks.redis().and_then(|redis| redis.known(&profile)),
+            };
+            let (admitted, reply) = match known {
+                Some(admitted) => (admitted, None),
+                None => trunks.probe(&profile, says_hello).await?,
+            };
             admissions.push(Admission::of(trunks, Some(admitted), &profile));
             hello = hello.or(reply);
         }

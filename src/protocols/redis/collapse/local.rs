@@ -41,28 +41,24 @@ impl Session<'_> {
         Some((request, all, application))
     }
 
-    /// Answers the first request that is held with an error.
-    pub(super) fn refuse_first(&mut self, refusal: &Refusal) {
+    /// Answers the first request that is held with an error, of the cluster at this place.
+    pub(super) fn refuse_first(&mut self, refusal: &Refusal, place: usize) {
         if let Some((request, ..)) = self.first_request() {
-            give(&self.client, &self.listener.redis, request, refusal);
+            let cluster = &self.listener.targets.at(place).cluster().name;
+            let reply = refusal.reply(cluster);
+            answer(&self.client, request, &reply, Outcome::UpstreamGone);
         }
     }
 
-    /// Says why nothing more is taken from this client.
-    pub(super) fn refuse_and_close(&mut self, refusal: &Refusal) -> End {
-        let reply = refusal.reply(self.listener.redis.cluster_name());
+    /// Says why nothing more is taken from this client, of the cluster at this place.
+    pub(super) fn refuse_and_close(&mut self, refusal: &Refusal, place: usize) -> End {
+        let reply = refusal.reply(&self.listener.targets.at(place).cluster().name);
         self.client.say(&reply);
         End::by_us(match refusal {
             Refusal::Protocol { .. } => CloseReason::Malformed,
             _ => CloseReason::NoUpstream,
         })
     }
-}
-
-/// Answers a request in the server's place, with an error.
-fn give(client: &Client, listener: &RedisListener, request: Request, refusal: &Refusal) {
-    let reply = refusal.reply(listener.cluster_name());
-    answer(client, request, &reply, Outcome::UpstreamGone);
 }
 
 /// Answers a request in the server's place.

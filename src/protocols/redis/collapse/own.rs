@@ -31,17 +31,19 @@ impl Session<'_> {
         if self.defers(stay, key.is_some()) {
             return Ok(());
         }
-        let (lease, _long_wait) = match self.lend(stay, key.as_deref()).await {
+        let place = key
+            .as_deref()
+            .map_or(0, |key| self.listener.targets.of_key(key));
+        let (lease, _long_wait) = match self.lend(stay, key.as_deref(), place).await {
             Ok(lent) => lent,
             Err(refusal) if stay != Stay::Short => {
-                self.refuse_first(&refusal);
+                self.refuse_first(&refusal, place);
                 return Ok(());
             }
             // What comes behind belongs to what can't be done: the rest of a transaction, or of a large request. It must not be carried out
             // by itself.
-            Err(refusal) => return Err(self.refuse_and_close(&refusal)),
+            Err(refusal) => return Err(self.refuse_and_close(&refusal, place)),
         };
-        let place = key.map_or(0, |key| self.listener.targets.of_key(&key));
         let targets = &self.listener.targets;
         let bounds = match stay {
             Stay::Kept if targets.are_dealt_out() => Bounds::Subscriber,
@@ -88,8 +90,8 @@ impl Session<'_> {
         &self,
         stay: Stay,
         key: Option<&[u8]>,
+        place: usize,
     ) -> Result<(Lease, Option<LongWaitPermit>), Refusal> {
-        let place = key.map_or(0, |key| self.listener.targets.of_key(key));
         let trunks = self.listener.targets.at(place);
         let id = self.identity.at(place).id;
         let now = Instant::now();
@@ -102,7 +104,9 @@ impl Session<'_> {
             }
         };
         trunks.know_slots(id).await?;
+        // Where it is not the key that decides: the server whose shared connection the client uses, which has what it wrote.
         let endpoint = self.endpoint_of(trunks, key);
+        let endpoint = endpoint.or_else(|| trunks.shared_endpoint(id));
         let lease = trunks.lease(endpoint.as_ref(), id).await;
         if lease.is_err() && endpoint.is_some() {
             trunks.failed(id);

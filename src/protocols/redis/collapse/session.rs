@@ -155,7 +155,7 @@ impl<'a> Session<'a> {
                 Need::Own(stay) => Box::pin(self.own(stay)).await,
                 Need::Slots(place) => Box::pin(self.know_slots(place)).await,
                 Need::Answer(answer) => Box::pin(self.answer(answer)).await,
-                Need::Refuse(refusal) => Err(self.refuse_and_close(&refusal)),
+                Need::Refuse(refusal) => Err(self.refuse_and_close(&refusal, 0)),
                 Need::End(end) => Err(end),
             };
             if let Err(end) = outcome {
@@ -370,7 +370,7 @@ impl<'a> Session<'a> {
         let trunks = Rc::clone(self.listener.targets.at(place));
         let known = trunks.know_slots(self.identity.at(place).id).await;
         if let Err(refusal) = known {
-            self.refuse_first(&refusal);
+            self.refuse_first(&refusal, place);
         }
         Ok(())
     }

@@ -41,6 +41,8 @@ pub(super) struct Trunk {
     /// Sessions that send over it.
     pub(super) users: Cell<usize>,
     is_closing: Cell<bool>,
+    /// Where it leads, once it is open.
+    connected: RefCell<Option<Arc<Endpoint>>>,
     /// Requests are kept until they are answered, as they may have to be sent elsewhere.
     keeps: bool,
 }
@@ -106,6 +108,7 @@ impl Trunk {
             queue: RefCell::default(),
             users: Cell::new(0),
             is_closing: Cell::new(false),
+            connected: RefCell::default(),
             keeps,
         })
     }
@@ -181,6 +184,16 @@ impl Trunk {
     pub(super) fn leads_to(&self, endpoint: Option<&Arc<Endpoint>>) -> bool {
         let id = |endpoint: &Arc<Endpoint>| endpoint.id;
         self.endpoint.as_ref().map(id) == endpoint.map(id)
+    }
+
+    /// It has been opened, to this server.
+    pub(super) fn opened(&self, endpoint: &Arc<Endpoint>) {
+        *self.connected.borrow_mut() = Some(Arc::clone(endpoint));
+    }
+
+    /// Where it leads, once it is open.
+    pub(super) fn connected(&self) -> Option<Arc<Endpoint>> {
+        self.connected.borrow().clone()
     }
 
     /// True when it takes requests.

@@ -188,6 +188,15 @@ impl Trunks {
         Err(last)
     }
 
+    /// The server that the shared connection of this profile leads to, where that is the first that could be reached.
+    pub(super) fn shared_endpoint(&self, profile: ProfileId) -> Option<Arc<Endpoint>> {
+        let open = self.open.borrow();
+        let is_it = |trunk: &&Rc<Trunk>| {
+            trunk.leads_to(None) && trunk.profile == profile && trunk.is_open()
+        };
+        open.iter().find(is_it)?.connected()
+    }
+
     /// The reply to HELLO of a connection of this profile, if one is open and it is known.
     pub(super) fn hello(&self, profile: ProfileId) -> Option<Rc<[u8]>> {
         let open = self.open.borrow();
