@@ -21,12 +21,16 @@ fn key(number: usize) -> String {
 }
 
 fn start(servers: &[Redis]) -> (Proxy, SocketAddr) {
+    start_with(servers, "")
+}
+
+fn start_with(servers: &[Redis], more: &str) -> (Proxy, SocketAddr) {
     let endpoints: Vec<_> = servers
         .iter()
         .map(|server| server.address().to_string())
         .collect();
     let proxy = Proxy::start(&format!(
-        "listeners:\n  - name: redis\n    listen: 127.0.0.1:0\n    protocol: redis\n    cluster: redis\n    \
+        "{more}listeners:\n  - name: redis\n    listen: 127.0.0.1:0\n    protocol: redis\n    cluster: redis\n    \
          redis: {{ mode: collapse }}\nclusters:\n  - name: redis\n    endpoints: [{}]\n    redis: {{ topology: ketama }}\n",
         endpoints.join(", ")
     ));
@@ -200,6 +204,39 @@ fn large_requests_of_several_keys_are_cut_too() {
     eventually("nothing is under way", || {
         (proxy.stats().value("redis.redis.downstream_rq_active") == 0).then_some(())
     });
+}
+
+/// Clients that begin large requests and do not end them hold neither the memory nor the patience of the proxy.
+#[test]
+fn large_requests_that_do_not_end_are_bounded_together() {
+    const CLIENTS: usize = 7;
+    let servers = [Redis::start(), Redis::start()];
+    let (proxy, address) = start_with(&servers, "workers: 1\n");
+    let part = "x".repeat(60 << 20);
+    let mut refused = 0;
+    let mut held = Vec::new();
+    for number in 0..CLIENTS {
+        let mut client = RedisClient::connect(address);
+        let begin = format!("*5\r\n$4\r\nMSET\r\n$1\r\n{number}\r\n$999999999\r\n");
+        client.send_raw(begin.as_bytes());
+        // The proxy may close it meanwhile.
+        let sent = client.stream().write_all(part.as_bytes());
+        match sent {
+            Ok(()) => held.push(client),
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused >= 1 && held.len() >= 3, "{refused} refused");
+    let resident = proxy.resident_bytes();
+    assert!(resident < 450 << 20, "{resident} bytes");
+    let mut other = RedisClient::connect(address);
+    assert_eq!(other.command(&["MSET", "a", "1", "b", "2"]), Value::ok());
+    eventually("all that does not go on is closed", || {
+        let stats = proxy.stats();
+        (stats.value("listener.redis.downstream_cx_active") == 1).then_some(())
+    });
+    assert_eq!(other.command(&["EXISTS", "0", "1", "2"]), Value::Integer(0));
+    drop(held);
 }
 
 #[test]

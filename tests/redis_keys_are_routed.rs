@@ -12,6 +12,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use random::Random;
@@ -349,6 +350,65 @@ fn keys_are_found_wherever_they_stand_or_refused() {
     unplaced(&mut client);
     client.send(&all[..100_001]);
     assert_eq!(client.reply(), Value::Integer(0));
+}
+
+/// A server that hangs must not have the proxy hold what the others answer without a bound.
+#[test]
+fn replies_that_wait_for_another_part_have_a_bound() {
+    let routed = Routed::start();
+    let mut client = routed.client();
+    let large = "x".repeat(1 << 20);
+    assert_eq!(client.command(&["SET", "large", &large]), Value::ok());
+    let before = routed.proxy.resident_bytes();
+    let signal = |name: &str| {
+        let pid = routed.servers["users"].pid().to_string();
+        assert!(
+            Command::new("kill")
+                .args([name, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    };
+    signal("-STOP");
+    let requests: Vec<_> = (0..400)
+        .flat_map(|_| encode(&["MGET", "large", "user:1"]))
+        .collect();
+    client.send_raw(&requests);
+    let mut other = routed.client();
+    // Behind the replies to all of them.
+    assert_eq!(other.command(&["GET", "none"]), Value::NilBulk);
+    let grown = routed.proxy.resident_bytes().saturating_sub(before);
+    assert!(grown < 160 << 20, "{grown} bytes");
+    signal("-CONT");
+    let (mut whole, mut refused) = (0, 0);
+    for _ in 0..400 {
+        match client.reply() {
+            Value::Array(values) => {
+                assert_eq!(values, [Value::bulk(&large), Value::NilBulk]);
+                whole += 1;
+            }
+            other => {
+                assert!(
+                    other.error().contains("may have 67108864 bytes of replies"),
+                    "{other:?}"
+                );
+                refused += 1;
+            }
+        }
+    }
+    assert!(
+        whole > 20 && refused > 200,
+        "{whole} whole, {refused} refused"
+    );
+    // All of it is free again.
+    assert_eq!(
+        client
+            .command(&["MGET", "large", "user:1"])
+            .elements()
+            .len(),
+        2
+    );
 }
 
 #[test]

@@ -24,6 +24,10 @@ const MUCH_HELD: usize = MAX_HELD / 2;
 /// behind them; a client that has more is closed.
 const MAX_EARLY: usize = 16 * 1024 * 1024;
 
+/// Bytes of replies that wait for other parts of them: a command whose keys are on several servers is answered as a whole. With more, it is
+/// answered with an error.
+pub(super) const MAX_MERGING: usize = 64 * 1024 * 1024;
+
 /// One client.
 pub(super) struct Client {
     pub(super) listener: Rc<RedisListener>,
@@ -34,6 +38,8 @@ pub(super) struct Client {
     /// Nobody can say which reply it would get next, or how its last one goes on.
     is_broken: Cell<bool>,
     is_gone: Cell<bool>,
+    /// Bytes of replies that wait for other parts of them.
+    merging: Cell<usize>,
     /// A request of it goes round to another server; until it has its reply, none behind it may be sent.
     is_redirected: Cell<bool>,
     /// Who writes to it.
@@ -146,6 +152,7 @@ impl Client {
             waiting: Cell::new(0),
             is_broken: Cell::new(false),
             is_gone: Cell::new(false),
+            merging: Cell::new(0),
             is_redirected: Cell::new(false),
             session: RefCell::default(),
             blocked: RefCell::default(),
@@ -189,6 +196,21 @@ impl Client {
         if is_first || too_much {
             self.wake();
         }
+    }
+
+    /// So many bytes more wait for other parts of their reply. False, and they are not counted, when that would be too much.
+    pub(super) fn begin_merging(&self, count: usize) -> bool {
+        let merging = self.merging.get().saturating_add(count);
+        let fits = merging <= MAX_MERGING;
+        if fits {
+            self.merging.set(merging);
+        }
+        fits
+    }
+
+    /// So many bytes do not wait any more.
+    pub(super) fn end_merging(&self, count: usize) {
+        self.merging.set(self.merging.get().saturating_sub(count));
     }
 
     /// Says something that answers no request.
@@ -247,6 +269,11 @@ impl Client {
     pub(super) fn blocking(&self) -> Option<u32> {
         let is_blocking = self.blocked.borrow().is_some();
         is_blocking.then(|| self.unblocked.get())
+    }
+
+    /// Bytes that are to be written, or wait for what belongs to them.
+    pub(super) fn kept(&self) -> usize {
+        self.held() + self.merging.get()
     }
 
     /// Bytes that are to be written.

@@ -59,6 +59,15 @@ pub(super) enum Refusal {
     },
     /// AUTH, where each of several clusters has users of its own.
     SeveralClusters,
+    /// The replies to its parts do not fit what was asked.
+    Unfit,
+    /// The replies to its parts are too large to be held until all have come.
+    MergedTooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// It has to be whole to be given a server, and so many others are held already.
+    TooMuchHeld,
     /// It has to be whole to be given a server, and is too large for that.
     TooLarge {
         /// The limit, in bytes.
@@ -116,6 +125,13 @@ impl Refusal {
             Self::SeveralClusters => "-ERR narrows: keys go to several clusters here, each with users of its own, so that none of them can say who a \
                  client is; with `auth: users` clients log in to the proxy"
                 .to_owned(),
+            Self::Unfit => "-ERR narrows: the replies of the servers do not fit the request".to_owned(),
+            Self::MergedTooLarge { limit } => format!(
+                "-ERR narrows: cluster {cluster}: a command of keys on several servers may have {limit} bytes of replies"
+            ),
+            Self::TooMuchHeld => format!(
+                "-ERR narrows: cluster {cluster}: too many large requests are held until they are whole; try again"
+            ),
             Self::TooLarge { limit } => format!(
                 "-ERR narrows: cluster {cluster}: where keys are on several servers, a request may have {limit} bytes unless it has one key"
             ),

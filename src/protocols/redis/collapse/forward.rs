@@ -28,6 +28,9 @@ struct Target<'a> {
 /// refused, as the proxy is not where data is kept.
 const MAX_WHOLE: usize = 64 * 1024 * 1024;
 
+/// Bytes of all such requests of one worker: with more, the next one to grow is refused.
+const MAX_WHOLE_OF_ALL: usize = 256 * 1024 * 1024;
+
 /// Keys of a request that are looked at, as the worker does nothing else meanwhile.
 const MAX_KEYS: usize = 100_000;
 
@@ -76,6 +79,8 @@ impl Session<'_> {
                         } else if came.len() > MAX_WHOLE {
                             let limit = MAX_WHOLE;
                             self.need = Some(Need::Refuse(Refusal::TooLarge { limit }));
+                        } else if listener.held_whole() > MAX_WHOLE_OF_ALL {
+                            self.need = Some(Need::Refuse(Refusal::TooMuchHeld));
                         }
                     }
                 }

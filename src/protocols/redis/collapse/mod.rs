@@ -71,6 +71,8 @@ pub struct CollapseListener {
     targets: Targets,
     buffers: Rc<Buffers>,
     sessions: Cell<usize>,
+    /// Bytes of large requests that are held until they are whole.
+    whole: Cell<usize>,
     mirror: Option<Mirror>,
     /// Where clients log in that have to log in to the proxy.
     logins: Option<Rc<Logins>>,
@@ -104,11 +106,23 @@ impl CollapseListener {
             mirror: mirror.map(|(upstream, percent)| Mirror::new(trunks(0, upstream), percent)),
             buffers,
             sessions: Cell::new(0),
+            whole: Cell::new(0),
             logins: match &config.auth {
                 RedisAuth::Server => None,
                 RedisAuth::Users { .. } => Some(Rc::new(Logins::new(Arc::clone(shared)))),
             },
         }
+    }
+
+    /// So many bytes of large requests are held, of which so many have been counted.
+    fn hold_whole(&self, now: usize, before: usize) {
+        self.whole
+            .set((self.whole.get() + now).saturating_sub(before));
+    }
+
+    /// Bytes of large requests that are held until they are whole.
+    fn held_whole(&self) -> usize {
+        self.whole.get()
     }
 
     /// The number of a session that begins.

@@ -26,6 +26,9 @@ use crate::stream::Stream;
 /// A client that holds up others, because it does not take its replies, has so long to take half of what is held for it.
 const STALLED: Duration = Duration::from_secs(5);
 
+/// Longest pause in a large request that is held until it is whole.
+const SLOW: Duration = Duration::from_secs(20);
+
 /// Requests of one client that may be under way before more is read of it.
 const MAX_AHEAD: usize = 1024;
 
@@ -62,13 +65,34 @@ pub struct Session<'a> {
     pub(super) application: Option<Application>,
     /// MULTI has been said to the client, and to no server yet: which one depends on the keys that follow.
     pub(super) is_deferred: bool,
-    /// Whether it holds up others, and has to take something in time.
-    is_timed: Option<u32>,
+    /// What has to change in time.
+    timed: Option<Timed>,
     end_of_stream: bool,
+    /// Bytes that are held of a large request, and are counted.
+    whole: usize,
     pub(super) received: u64,
     pub(super) sent: u64,
     /// Exchanges on a connection of its own that were cut off.
     pub(super) cut: usize,
+}
+
+/// What a client has to go on with in time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Timed {
+    /// It holds up others: it has to take half of what is held for it. However little it takes meanwhile, it is not given more time for
+    /// that; so often it has taken so much.
+    Replies(u32),
+    /// So much is held of a large request.
+    Request(usize),
+}
+
+impl Timed {
+    fn longest(self) -> Duration {
+        match self {
+            Self::Replies(_) => STALLED,
+            Self::Request(_) => SLOW,
+        }
+    }
 }
 
 /// What a session can't do without waiting.
@@ -137,8 +161,9 @@ impl<'a> Session<'a> {
             application: None,
             listener,
             is_deferred: false,
-            is_timed: None,
+            timed: None,
             end_of_stream: false,
+            whole: 0,
             received: 0,
             sent: 0,
             cut: 0,
@@ -168,9 +193,19 @@ impl<'a> Session<'a> {
     /// The next thing that has to be waited for. Until then requests are read, decided on and sent, and replies written.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Need> {
         self.client.wakes(cx);
+        self.count_whole();
+        self.set_alarm();
         if let Some(end) = self.verdict(cx) {
             return Poll::Ready(Need::End(end));
         }
+        let polled = self.go_as_far_as_can_be(cx);
+        if polled.is_pending() {
+            self.set_alarm();
+        }
+        polled
+    }
+
+    fn go_as_far_as_can_be(&mut self, cx: &mut Context<'_>) -> Poll<Need> {
         loop {
             if self.client.is_broken() {
                 self.stream.reset_on_close();
@@ -221,21 +256,26 @@ impl<'a> Session<'a> {
             Verdict::Idle => CloseReason::IdleTimeout,
             Verdict::Abort => CloseReason::Aborted,
             Verdict::Drain if self.is_idle() => CloseReason::Drained,
-            Verdict::Go | Verdict::Drain => {
-                let blocking = self.client.blocking();
-                if blocking != self.is_timed {
-                    self.is_timed = blocking;
-                    // However little it takes now and then, it is not given more time for that.
-                    let deadline = blocking.map(|_| Ticks::of(STALLED));
-                    self.handle.expect(None, deadline);
-                }
-                match self.handle.alarm() {
-                    Some(Alarm::Late) if blocking.is_some() => CloseReason::ClientStalled,
-                    _ => return None,
-                }
-            }
+            Verdict::Go | Verdict::Drain => match (self.handle.alarm(), self.timed) {
+                (Some(Alarm::Late), Some(Timed::Replies(_))) => CloseReason::ClientStalled,
+                (Some(Alarm::Late), Some(Timed::Request(_))) => CloseReason::IdleTimeout,
+                _ => return None,
+            },
         };
         Some(End::by_us(reason))
+    }
+
+    /// From now on its client has so long to go on.
+    fn set_alarm(&mut self) {
+        let timed = match self.client.blocking() {
+            Some(taken) => Some(Timed::Replies(taken)),
+            None => (self.whole > 0).then_some(Timed::Request(self.whole)),
+        };
+        if timed != self.timed {
+            self.timed = timed;
+            let deadline = timed.map(|timed| Ticks::of(timed.longest()));
+            self.handle.expect(None, deadline);
+        }
     }
 
     fn is_idle(&self) -> bool {
@@ -248,7 +288,7 @@ impl<'a> Session<'a> {
     /// False while enough is under way. Whatever ends that wakes the session.
     fn may_go_on(&self, cx: &Context<'_>) -> bool {
         self.client.waiting() < MAX_AHEAD
-            && self.client.held() < MAX_REPLIES
+            && self.client.kept() < MAX_REPLIES
             && !self.rides.are_full(cx)
     }
 
@@ -323,12 +363,22 @@ impl<'a> Session<'a> {
         self.received += bytes.len() as u64;
         let before = self.client.waiting();
         self.take(bytes);
+        self.count_whole();
         let ahead = self.client.waiting();
         if ahead > before {
             let stats = &self.listener.redis.stats;
             stats.record(Redis::PIPELINE_DEPTH, ahead as u64);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// What is beyond what every client may hold is counted for all of them together.
+    fn count_whole(&mut self) {
+        let now = self.held.len().saturating_sub(MAX_HELD);
+        if now != self.whole {
+            self.listener.hold_whole(now, self.whole);
+            self.whole = now;
+        }
     }
 
     /// Deals with what has been read, and holds what is left.
@@ -412,5 +462,6 @@ impl<'a> Session<'a> {
 impl Drop for Session<'_> {
     fn drop(&mut self) {
         self.client.leave();
+        self.listener.hold_whole(0, self.whole);
     }
 }

@@ -11,7 +11,8 @@ use narrows_parsers::redis::command::Split;
 use narrows_parsers::redis::{Kind, ReplyDecoder, arguments};
 
 use super::asked::{Answered, exchange};
-use super::client::{Client, Request};
+use super::client::{Client, MAX_MERGING, Request};
+use super::errors::Refusal;
 use super::route::Routes;
 use crate::exchange::{AtUpstream, Exchange, Outcome, Timing};
 use crate::upstream::Endpoint;
@@ -90,6 +91,9 @@ struct State {
     left: usize,
     at: Option<AtUpstream>,
     outcome: Outcome,
+    /// Bytes of all replies so far.
+    bytes: usize,
+    is_too_large: bool,
 }
 
 #[derive(Default)]
@@ -122,13 +126,26 @@ impl Merge {
                 replies,
                 at: None,
                 outcome: Outcome::Success,
+                bytes: 0,
+                is_too_large: false,
             }),
         })
     }
 
     /// Some of the reply to a part has come.
     pub(super) fn add(&self, part: usize, bytes: &[u8]) {
-        if let Some(reply) = self.state.borrow_mut().replies.get_mut(part) {
+        let state = &mut *self.state.borrow_mut();
+        if state.is_too_large {
+            return;
+        }
+        if !self.client.begin_merging(bytes.len()) {
+            state.is_too_large = true;
+            self.client.end_merging(std::mem::take(&mut state.bytes));
+            state.replies.clear();
+            return;
+        }
+        state.bytes += bytes.len();
+        if let Some(reply) = state.replies.get_mut(part) {
             reply.bytes.extend_from_slice(bytes);
         }
     }
@@ -158,9 +175,18 @@ impl Merge {
             return;
         };
         let replies = std::mem::take(&mut state.replies);
-        let (at_upstream, outcome) = (state.at, state.outcome);
+        self.client.end_merging(std::mem::take(&mut state.bytes));
+        let (at_upstream, mut outcome) = (state.at, state.outcome);
+        let is_too_large = state.is_too_large;
         drop(state);
-        let reply = merged(self.split, &replies);
+        let merged = match is_too_large {
+            true => Err(Refusal::MergedTooLarge { limit: MAX_MERGING }),
+            false => merged(self.split, &replies).ok_or(Refusal::Unfit),
+        };
+        let reply = merged.unwrap_or_else(|refusal| {
+            outcome = Outcome::Error;
+            refusal.reply(self.client.listener.cluster_name())
+        });
         self.client.listener.active(-1);
         let end = at_upstream.map_or_else(std::time::Instant::now, |at| at.last_byte);
         let timing = Timing {
@@ -216,20 +242,23 @@ fn longest(one: Option<AtUpstream>, other: Option<AtUpstream>) -> Option<AtUpstr
     }
 }
 
-/// The one reply that they make; the first error, if there is one.
-fn merged(split: Split, replies: &[PartReply]) -> Vec<u8> {
+/// The one reply that they make, or the first error, if there is one; `None` when they do not fit the request.
+fn merged(split: Split, replies: &[PartReply]) -> Option<Vec<u8>> {
     let error = replies.iter().find(|reply| reply.bytes.starts_with(b"-"));
     if let Some(error) = error {
-        return error.bytes.clone();
+        return Some(error.bytes.clone());
     }
-    let made = match split {
+    match split {
         Split::Ok => Some(b"+OK\r\n".to_vec()),
         Split::Sum => sum(replies),
         Split::Values => values(replies),
-    };
-    made.unwrap_or_else(|| {
-        b"-ERR narrows: the replies of the servers do not fit the request\r\n".to_vec()
-    })
+    }
+}
+
+impl Drop for Merge {
+    fn drop(&mut self) {
+        self.client.end_merging(self.state.get_mut().bytes);
+    }
 }
 
 fn sum(replies: &[PartReply]) -> Option<Vec<u8>> {
@@ -290,20 +319,18 @@ mod tests {
             reply(&[0, 2], b"*2\r\n$1\r\na\r\n$-1\r\n"),
             reply(&[1], b"*1\r\n_\r\n"),
         ];
-        assert_eq!(
-            merged(Split::Values, &replies),
-            b"*3\r\n$1\r\na\r\n_\r\n$-1\r\n"
-        );
+        let made = merged(Split::Values, &replies).unwrap();
+        assert_eq!(made, b"*3\r\n$1\r\na\r\n_\r\n$-1\r\n");
     }
 
     #[test]
     fn numbers_are_added_and_an_error_is_the_reply() {
         let replies = [reply(&[0], b":2\r\n"), reply(&[1], b":3\r\n")];
-        assert_eq!(merged(Split::Sum, &replies), b":5\r\n");
+        assert_eq!(merged(Split::Sum, &replies).unwrap(), b":5\r\n");
         let failed = [reply(&[0], b":2\r\n"), reply(&[1], b"-ERR no\r\n")];
-        assert_eq!(merged(Split::Sum, &failed), b"-ERR no\r\n");
+        assert_eq!(merged(Split::Sum, &failed).unwrap(), b"-ERR no\r\n");
         let unfit = [reply(&[0], b"*2\r\n:1\r\n:2\r\n")];
-        assert!(merged(Split::Values, &unfit).starts_with(b"-ERR narrows: "));
+        assert_eq!(merged(Split::Values, &unfit), None);
     }
 
     #[test]
