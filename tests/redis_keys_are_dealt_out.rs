@@ -254,6 +254,17 @@ fn nothing_goes_along_with_what_is_in_front_of_it() {
     (0..50).for_each(|_| assert_eq!(client.reply(), Value::ok()));
     assert_eq!(client.reply(), Value::NilArray);
     (50..99).for_each(|_| assert_eq!(client.reply(), Value::ok()));
+    // Nor is it lost when its client has said all that it has to say.
+    let mut last = RedisClient::connect(address);
+    let mut requests = encode(&["SET", &key(0), &large]);
+    requests.extend(encode(&["GET", &key(1)]));
+    requests.extend(encode(&["GET", &key(2)]));
+    last.send_raw(&requests);
+    last.finish();
+    assert_eq!(last.reply(), Value::ok());
+    assert_eq!(last.reply(), Value::bulk("1"));
+    assert_eq!(last.reply(), Value::bulk("2"));
+    last.expect_end();
     let mut other = RedisClient::connect(address);
     for number in 1..99 {
         assert_eq!(

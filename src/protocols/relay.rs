@@ -54,6 +54,10 @@ pub trait Observer {
     fn request_limit(&self) -> Option<u64> {
         None
     }
+    /// True when nobody knows how long the server will wait with its reply, so that a client that is gone has to end it.
+    fn waits(&self) -> bool {
+        false
+    }
     /// True when the connection has to be closed: what the client wants next can't be had on it.
     fn is_over(&self) -> bool {
         false
@@ -108,6 +112,8 @@ pub struct Relay<'a, O> {
     first_end: Option<Side>,
     /// Bytes of the client's that are not for this upstream.
     kept_back: Vec<u8>,
+    /// The client's end stands behind those.
+    end_is_kept_back: bool,
     observer: &'a mut O,
     session: &'a SessionHandle,
     scratch: &'a Scratch,
@@ -129,6 +135,7 @@ impl<'a, O: Observer> Relay<'a, O> {
             replies: Flow::default(),
             first_end: None,
             kept_back: Vec::new(),
+            end_is_kept_back: false,
             observer,
             session,
             scratch,
@@ -190,6 +197,7 @@ impl<'a, O: Observer> Relay<'a, O> {
             replies,
             observer,
             kept_back,
+            end_is_kept_back,
             scratch,
             session,
             ..
@@ -212,7 +220,8 @@ impl<'a, O: Observer> Relay<'a, O> {
                     .poll_shutdown(sink, cx)
                     .map_err(|_| Broken(from.other()));
             }
-            if from == Side::Client && kept_back.len() >= MAX_KEPT_BACK {
+            let is_kept_back = *end_is_kept_back || kept_back.len() >= MAX_KEPT_BACK;
+            if from == Side::Client && is_kept_back {
                 return Poll::Pending;
             }
             let mut buffer = scratch.borrow_mut();
@@ -225,6 +234,10 @@ impl<'a, O: Observer> Relay<'a, O> {
             }
             let bytes = read.filled();
             if bytes.is_empty() {
+                if from == Side::Client && !kept_back.is_empty() && !observer.waits() {
+                    *end_is_kept_back = true;
+                    continue;
+                }
                 flow.end_of_stream = true;
                 self.first_end.get_or_insert(from);
                 continue;

@@ -44,6 +44,8 @@ pub struct Tap {
     limit: Option<u64>,
     /// The request that it was lent for has come.
     asked: bool,
+    /// It may wait for something to happen.
+    waits: bool,
     /// The server has said that what was asked for is on another one.
     is_elsewhere: bool,
     application: Option<Application>,
@@ -119,6 +121,7 @@ impl Tap {
             bounds: Bounds::None,
             limit: None,
             asked: false,
+            waits: false,
             is_elsewhere: false,
             application: None,
             finishing: VecDeque::new(),
@@ -354,7 +357,10 @@ impl Observer for Tap {
                         .find(self.listener.commands(self.place), &message);
                     match self.bounds {
                         Bounds::None => {}
-                        Bounds::One => self.limit = Some(end),
+                        Bounds::One => {
+                            self.limit = Some(end);
+                            self.waits = series.blocks(&message);
+                        }
                         // The first is what it was lent for.
                         Bounds::Subscriber
                             if self.asked && !is_of_subscriber(&series, &message) =>
@@ -391,6 +397,10 @@ impl Observer for Tap {
 
     fn request_limit(&self) -> Option<u64> {
         self.limit
+    }
+
+    fn waits(&self) -> bool {
+        self.waits
     }
 
     fn is_over(&self) -> bool {
