@@ -254,6 +254,34 @@ fn nothing_goes_along_with_what_is_in_front_of_it() {
     (0..50).for_each(|_| assert_eq!(client.reply(), Value::ok()));
     assert_eq!(client.reply(), Value::NilArray);
     (50..99).for_each(|_| assert_eq!(client.reply(), Value::ok()));
+    // What a server refuses leaves nothing behind.
+    for refused in [
+        &["SELECT", "x"][..],
+        &["SELECT"],
+        &["AUTH"],
+        &["SUBSCRIBE"],
+        &["MONITOR", "x"],
+    ] {
+        let mut requests = encode(refused);
+        requests.extend(encode(&["GET", &key(1)]));
+        client.send_raw(&requests);
+        assert!(matches!(client.reply(), Value::Error(_)), "{refused:?}");
+        assert_eq!(client.reply(), Value::bulk("1"), "behind {refused:?}");
+    }
+    // Nobody knows what comes behind a request that does not end as it should.
+    let mut torn = RedisClient::connect(address);
+    let begin = format!(
+        "*3\r\n$3\r\nSET\r\n$4\r\ntorn\r\n$100000\r\n{}xx",
+        "x".repeat(100_000)
+    );
+    let mut requests = begin.into_bytes();
+    requests.extend((0..20).flat_map(|number| encode(&["SET", &format!("behind {number}"), "1"])));
+    torn.send_raw(&requests);
+    while torn.try_reply().is_ok() {}
+    let behind = servers
+        .iter()
+        .map(|server| server.cli(&["--scan", "--pattern", "behind*"]));
+    assert_eq!(behind.collect::<String>(), "");
     // Nor is it lost when its client has said all that it has to say.
     let mut last = RedisClient::connect(address);
     let mut requests = encode(&["SET", &key(0), &large]);

@@ -11,6 +11,7 @@ mod random;
 mod support;
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -196,6 +197,23 @@ fn what_needs_a_connection_of_its_own_goes_where_its_key_is() {
     });
     other.command(&["RPUSH", "user:queue", "x"]);
     assert_eq!(client.reply(), Value::bulks(&["user:queue", "x"]));
+    // A client that leaves ends its wait, however much it has sent behind it.
+    for behind in [100, 10_000, 100_000] {
+        let leaves = routed.client();
+        let mut requests = encode(&["BLPOP", "user:queue", "0"]);
+        requests.extend(encode(&["GET", "cart:1"]).repeat(behind));
+        // It may be closed before it has sent all.
+        let _ = leaves.stream().write_all(&requests);
+        drop(leaves);
+        eventually(&format!("nobody waits, with {behind} behind"), || {
+            let stats = routed.proxy.stats();
+            // The one is that which clients share.
+            (stats.value("cluster.users.pool.active") == 1
+                && stats.value("listener.cache.downstream_cx_active") == 2)
+                .then_some(())
+        });
+    }
+    assert_eq!(other.command(&["LLEN", "user:queue"]), Value::Integer(0));
     // What has no key is of the listener's own cluster.
     client.command(&["SUBSCRIBE", "news"]);
     assert_eq!(other.command(&["PUBLISH", "news", "1"]), Value::Integer(1));

@@ -25,6 +25,9 @@ pub const SCRATCH_BYTES: usize = 64 * 1024;
 /// Bytes that are kept back for another upstream before no more is read.
 const MAX_KEPT_BACK: usize = 64 * 1024;
 
+/// The same behind a request that may wait for something to happen; with more, the connection ends.
+const MAX_KEPT_BACK_OF_WAIT: usize = 4 * 1024 * 1024;
+
 /// The one read buffer of a worker.
 pub type Scratch = Rc<RefCell<Box<[u8]>>>;
 
@@ -179,6 +182,11 @@ impl<'a, O: Observer> Relay<'a, O> {
         });
     }
 
+    /// Nothing is under way, and nothing waits for its turn.
+    fn is_idle(&self) -> bool {
+        self.observer.is_idle() && self.kept_back.is_empty()
+    }
+
     fn is_at_rest(&self) -> bool {
         let flows = [&self.requests, &self.replies];
         flows.iter().all(|flow| flow.left.is_none())
@@ -220,9 +228,17 @@ impl<'a, O: Observer> Relay<'a, O> {
                     .poll_shutdown(sink, cx)
                     .map_err(|_| Broken(from.other()));
             }
-            let is_kept_back = *end_is_kept_back || kept_back.len() >= MAX_KEPT_BACK;
-            if from == Side::Client && is_kept_back {
-                return Poll::Pending;
+            if from == Side::Client {
+                // Who waits for who knows how long has to be seen leaving: it is read on, until that is too much.
+                match observer.waits() {
+                    true if kept_back.len() >= MAX_KEPT_BACK_OF_WAIT => {
+                        return Poll::Ready(Err(Broken(from)));
+                    }
+                    false if *end_is_kept_back || kept_back.len() >= MAX_KEPT_BACK => {
+                        return Poll::Pending;
+                    }
+                    _ => {}
+                }
             }
             let mut buffer = scratch.borrow_mut();
             let mut read = ReadBuf::new(&mut buffer);
@@ -302,7 +318,7 @@ impl<O: Observer> Future for Relay<'_, O> {
             Verdict::Go => {}
             Verdict::Idle => return this.ended(CloseReason::IdleTimeout),
             Verdict::Abort => return this.ended(CloseReason::Aborted),
-            Verdict::Drain if this.observer.is_idle() => return this.ended(CloseReason::Drained),
+            Verdict::Drain if this.is_idle() => return this.ended(CloseReason::Drained),
             Verdict::Drain => {}
         }
         if this.observer.is_over() {
@@ -323,7 +339,7 @@ impl<O: Observer> Future for Relay<'_, O> {
             return this.ended(CloseReason::Finished);
         }
         // The last reply of a draining session has just been written: nobody will wake it again.
-        if this.session.is_draining() && this.observer.is_idle() {
+        if this.session.is_draining() && this.is_idle() {
             return this.ended(CloseReason::Drained);
         }
         Poll::Pending

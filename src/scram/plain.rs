@@ -86,6 +86,10 @@ impl PlainLogins {
             return user.ok_or(PlainError::Wrong);
         }
         let _turn = self.turn().await?;
+        // Who had the turn before may have been the same.
+        if self.known.borrow().get(name).is_some_and(is_known) {
+            return user.ok_or(PlainError::Wrong);
+        }
         let owned = name.to_owned();
         let hashing = tokio::task::spawn_blocking(move || fits(&verifier, &owned, &password));
         // Only a runtime that ends cancels it.

@@ -131,6 +131,10 @@ fn a_password_that_has_changed_is_refused_at_once() {
     let (mut early, said) = login("anna-secret");
     assert_eq!(said, Value::ok());
     say(&mut early, "SET k x");
+    let mut third = collapsed.client();
+    let said = say(&mut third, "HELLO 3 AUTH anna anna-secret");
+    assert!(matches!(said, Value::Map(_)), "{said:?}");
+    assert_eq!(say(&mut third, "GET k"), Value::bulk("x"));
     collapsed
         .redis
         .command(&words("ACL SETUSER anna <anna-secret >changed"));
@@ -140,6 +144,7 @@ fn a_password_that_has_changed_is_refused_at_once() {
         assert_eq!(say(&mut late, "ACL WHOAMI"), Value::bulk("default"));
         let said = say(&mut late, "HELLO 3 AUTH anna anna-secret");
         assert!(said.error().starts_with("WRONGPASS"), "{said:?}");
+        assert_eq!(say(&mut late, "ACL WHOAMI"), Value::bulk("default"));
     }
     let (mut late, said) = login("changed");
     assert_eq!(said, Value::ok());

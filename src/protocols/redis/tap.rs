@@ -48,6 +48,7 @@ pub struct Tap {
     waits: bool,
     /// The server has said that what was asked for is on another one.
     is_elsewhere: bool,
+    is_refused: bool,
     application: Option<Application>,
     finishing: VecDeque<Finishing>,
     blind: bool,
@@ -123,6 +124,7 @@ impl Tap {
             asked: false,
             waits: false,
             is_elsewhere: false,
+            is_refused: false,
             application: None,
             finishing: VecDeque::new(),
             blind: false,
@@ -150,6 +152,16 @@ impl Tap {
             bounds: lent.bounds,
             ..Self::new(listener)
         }
+    }
+
+    /// What has passed has left the connection as it was when it was lent.
+    pub(super) fn is_as_it_was(&self) -> bool {
+        self.conversation.is_as_it_was()
+    }
+
+    /// The last reply was an error.
+    pub(super) fn is_refused(&self) -> bool {
+        self.is_refused
     }
 
     /// True when the server has said of something that it is on another one.
@@ -220,6 +232,7 @@ impl Tap {
     fn answered(&mut self, pending: Pending, reply: Answer, end: u64) {
         self.listener.active(-1);
         self.written = self.written.saturating_sub(1);
+        self.is_refused = reply.is_error;
         let outcome = match reply.is_error {
             true => Outcome::Error,
             false => Outcome::Success,
@@ -396,7 +409,11 @@ impl Observer for Tap {
     }
 
     fn request_limit(&self) -> Option<u64> {
-        self.limit
+        match self.blind && self.bounds != Bounds::None {
+            // Nobody knows what it is for.
+            true => Some(0),
+            false => self.limit,
+        }
     }
 
     fn waits(&self) -> bool {
@@ -404,7 +421,11 @@ impl Observer for Tap {
     }
 
     fn is_over(&self) -> bool {
-        self.bounds == Bounds::Subscriber && self.limit.is_some()
+        match self.bounds {
+            Bounds::None => false,
+            Bounds::One => self.blind,
+            Bounds::Subscriber => self.blind || self.limit.is_some(),
+        }
     }
 
     /// The clock is read before the write: the server may have answered by the time it returns, and what it did meanwhile is the
@@ -514,7 +535,8 @@ impl Observer for Tap {
     }
 
     fn is_at_rest(&self) -> bool {
-        self.is_idle() && self.conversation.is_as_it_was()
+        let is_done = self.bounds == Bounds::One && self.limit.is_some();
+        self.is_idle() && (is_done || self.conversation.is_as_it_was())
     }
 }
 

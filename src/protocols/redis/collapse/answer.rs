@@ -204,7 +204,12 @@ impl Session<'_> {
             }
             (_, None) => {}
         }
-        let reply = match self.known_hello(&profile).filter(|_| !is_new) {
+        // Who says a password is asked for again: it may have changed.
+        let known = match is_new {
+            true => None,
+            false => self.known_hello(&profile),
+        };
+        let reply = match known {
             Some(reply) => Ok(Some(reply)),
             None => self.introduce(profile, true).await,
         };

@@ -147,6 +147,7 @@ impl Session<'_> {
         let redis = Rc::clone(&self.listener.redis);
         let mut tap = Tap::lent(redis, lent, self.application.take());
         let first = std::mem::take(&mut self.held);
+        self.count_whole();
         self.seen = 0;
         // They count as read a second time.
         self.received -= first.len() as u64;
@@ -164,7 +165,11 @@ impl Session<'_> {
         };
         self.received += received;
         self.sent += sent;
-        lease.moved(sent, received);
+        let kept_back = match &until {
+            Until::Rest { rest, .. } => rest.len() as u64,
+            Until::End(_) => 0,
+        };
+        lease.moved(sent, received - kept_back);
         if tap.is_elsewhere() {
             // Nothing here can be sent on any more; the next one is to go right.
             let trunks = self.listener.targets.at(place);
@@ -175,9 +180,17 @@ impl Session<'_> {
                 self.held = rest;
                 self.began = Instant::now();
                 self.read_at = self.began;
+                let (is_as_it_was, is_refused) = (tap.is_as_it_was(), tap.is_refused());
                 self.application = tap.leave();
-                lease.checkin(Instant::now());
-                Ok(())
+                match is_as_it_was {
+                    true => lease.checkin(Instant::now()),
+                    false => lease.discard(pool::CloseReason::ClientGone),
+                }
+                // What its client thinks that it has would be gone with it.
+                match is_as_it_was || is_refused {
+                    true => Ok(()),
+                    false => Err(End::by_us(CloseReason::Malformed)),
+                }
             }
             Until::End(ended) => {
                 self.cut += tap.outstanding();

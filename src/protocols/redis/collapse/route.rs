@@ -202,7 +202,7 @@ pub(super) fn first_key(held: &[u8], is_transaction: bool) -> Option<Vec<u8>> {
     loop {
         match decoder.advance(rest) {
             Step::Malformed(_) => return None,
-            Step::NeedMore => return key_of(&decoder.pending()?, rest),
+            Step::NeedMore => return key_that_came(&decoder.pending()?, rest),
             Step::Message { consumed, message } => {
                 let (whole, after) = rest.split_at_checked(consumed)?;
                 let key = key_of(&message, whole);
@@ -213,6 +213,14 @@ pub(super) fn first_key(held: &[u8], is_transaction: bool) -> Option<Vec<u8>> {
             }
         }
     }
+}
+
+/// The first key of a request that is not whole, if all of the key has come.
+fn key_that_came(request: &Request<'_>, came: &[u8]) -> Option<Vec<u8>> {
+    let subcommand = request.argument(1).map(|text| text.bytes);
+    let command = find(request.command(), subcommand)?;
+    let first = key_positions(command, request, came).next()?;
+    arguments(came).nth(first).map(<[u8]>::to_vec)
 }
 
 fn key_of(request: &Request<'_>, bytes: &[u8]) -> Option<Vec<u8>> {
@@ -277,6 +285,8 @@ mod tests {
         assert_eq!(first_key(b"get key\r\n", false), Some(b"key".to_vec()));
         let large = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000\r\nabc";
         assert_eq!(first_key(large, false), Some(b"k".to_vec()));
+        let cut = b"*1\r\n$5\r\nMULTI\r\n*2\r\n$3\r\nGET\r\n$9\r\nuser:1";
+        assert_eq!(first_key(cut, true), None, "half a key is another one");
         let eval = b"*4\r\n$4\r\nEVAL\r\n$8\r\nreturn 1\r\n$1\r\n1\r\n$1\r\nk\r\n";
         assert_eq!(first_key(eval, false), Some(b"k".to_vec()));
     }

@@ -70,6 +70,8 @@ pub struct Session<'a> {
     end_of_stream: bool,
     /// Bytes that are held of a large request, and are counted.
     whole: usize,
+    /// It waits for nothing but its client.
+    is_reading: bool,
     pub(super) received: u64,
     pub(super) sent: u64,
     /// Exchanges on a connection of its own that were cut off.
@@ -164,6 +166,7 @@ impl<'a> Session<'a> {
             timed: None,
             end_of_stream: false,
             whole: 0,
+            is_reading: false,
             received: 0,
             sent: 0,
             cut: 0,
@@ -206,6 +209,7 @@ impl<'a> Session<'a> {
     }
 
     fn go_as_far_as_can_be(&mut self, cx: &mut Context<'_>) -> Poll<Need> {
+        self.is_reading = false;
         loop {
             if self.client.is_broken() {
                 self.stream.reset_on_close();
@@ -246,7 +250,10 @@ impl<'a> Session<'a> {
                     let end = End::by_us(CloseReason::Drained);
                     return Poll::Ready(Need::End(end));
                 }
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    self.is_reading = true;
+                    return Poll::Pending;
+                }
             }
         }
     }
@@ -269,7 +276,10 @@ impl<'a> Session<'a> {
     fn set_alarm(&mut self) {
         let timed = match self.client.blocking() {
             Some(taken) => Some(Timed::Replies(taken)),
-            None => (self.whole > 0).then_some(Timed::Request(self.whole)),
+            None => {
+                let is_awaited = self.is_reading && self.whole > 0;
+                is_awaited.then_some(Timed::Request(self.whole))
+            }
         };
         if timed != self.timed {
             self.timed = timed;
@@ -373,7 +383,7 @@ impl<'a> Session<'a> {
     }
 
     /// What is beyond what every client may hold is counted for all of them together.
-    fn count_whole(&mut self) {
+    pub(super) fn count_whole(&mut self) {
         let now = self.held.len().saturating_sub(MAX_HELD);
         if now != self.whole {
             self.listener.hold_whole(now, self.whole);

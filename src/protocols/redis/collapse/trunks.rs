@@ -17,6 +17,9 @@ use crate::upstream::pool::{CheckoutError, ClusterPool, Lease};
 use crate::upstream::redis::{Admitted, Profile, ProfileId, SharedRedis, SlotMap};
 use crate::upstream::{Cluster, Endpoint};
 
+/// Replies to HELLO that are remembered: drivers open many connections that say the same, and few that differ.
+const MAX_HELLOS: usize = 64;
+
 /// What trunks are made of.
 pub(super) struct Trunks {
     cluster: Arc<Cluster>,
@@ -212,6 +215,9 @@ impl Trunks {
         let mut hellos = self.hellos.borrow_mut();
         hellos.retain(|(known, _)| *known != profile);
         hellos.push((profile, reply.into()));
+        if hellos.len() > MAX_HELLOS {
+            hellos.remove(0);
+        }
     }
 
     /// Which of the listener's clusters they lead to.
