@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::client::{Client, Request};
 use super::errors::Refusal;
 use super::split::Merge;
-use crate::exchange::{Exchange, Outcome, RedisPart, Timing};
+use crate::exchange::{AtUpstream, Exchange, Outcome, RedisPart, Timing};
 
 /// A request whose reply has not come whole.
 pub(super) struct Asked {
@@ -74,56 +74,49 @@ impl Asked {
 
     /// Its reply, or the rest of it, has come.
     pub(super) fn answer(self, reply: &[u8], answered: Answered) {
-        let (client, number, request) = match self.what {
-            What::Whole {
-                client,
-                number,
-                request,
-            } => (client, number, request),
-            What::Part(merge, number) => {
-                let at = answered.of_part(self.written);
-                return merge.answer(number, reply, Some(at));
-            }
-        };
-        client.listener.active(-1);
-        if client.is_gone() {
-            return report_gone(&client, &request);
-        }
-        let (at, outcome) = answered.of_part(self.written);
-        let timing = Timing {
-            start: request.start,
-            at_upstream: Some(at),
-            end: answered.last_byte,
-        };
-        let exchange = Exchange {
-            reply_bytes: answered.bytes,
-            ..exchange(&request, outcome)
-        };
-        client.reply(number, reply, Some((request, exchange, timing)));
+        let from_server = answered.of_part(self.written);
+        self.end(reply, Some(from_server), answered.bytes, answered.last_byte);
     }
 
     /// It is answered by the proxy, as that cluster can't.
     pub(super) fn refuse(self, refusal: &Refusal, cluster: &str) {
-        let reply = refusal.reply(cluster);
+        self.end(&refusal.reply(cluster), None, 0, Instant::now());
+    }
+
+    /// It has its reply, whose server sent so many bytes, at that time.
+    fn end(
+        self,
+        reply: &[u8],
+        from_server: Option<(AtUpstream, Outcome)>,
+        reply_bytes: u64,
+        end: Instant,
+    ) {
         let (client, number, request) = match self.what {
             What::Whole {
                 client,
                 number,
                 request,
             } => (client, number, request),
-            What::Part(merge, number) => return merge.answer(number, &reply, None),
+            What::Part(merge, number) => return merge.answer(number, reply, from_server),
         };
         client.listener.active(-1);
         if client.is_gone() {
             return report_gone(&client, &request);
         }
+        let (at_upstream, outcome) = match from_server {
+            Some((at, outcome)) => (Some(at), outcome),
+            None => (None, Outcome::UpstreamGone),
+        };
         let timing = Timing {
             start: request.start,
-            at_upstream: None,
-            end: Instant::now(),
+            at_upstream,
+            end,
         };
-        let exchange = exchange(&request, Outcome::UpstreamGone);
-        client.reply(number, &reply, Some((request, exchange, timing)));
+        let exchange = Exchange {
+            reply_bytes,
+            ..exchange(&request, outcome)
+        };
+        client.reply(number, reply, Some((request, exchange, timing)));
     }
 
     /// It gets no reply, and its client is closed.

@@ -5,6 +5,8 @@
 //! time goes out in one write. What is about the client's own connection is answered here (`answer`). What changes the connection that it comes
 //! on, or holds it up, gets one of its own until nothing of that is left (`own`).
 //!
+//! Where keys are on several servers, each request is given its cluster first (`targets`), then its server (`route`), or is cut (`split`).
+//!
 //! A client's replies come in the order of its requests: whatever can't go over the shared connection waits until all before it has been
 //! answered, and all behind it waits as well.
 //!

@@ -1,7 +1,8 @@
 //! A connection of one client's own: for as long as a transaction lasts, a command waits, a subscription is held.
 //!
 //! It is watched as in mode tap. It is given back when nothing of what passed concerns what comes next, and only if the server's side of
-//! it is as it was when it was lent; what can't be undone, or can't be followed, keeps it with its client to the end.
+//! it is as it was when it was lent; what can't be undone, or can't be followed, keeps it with its client to the end. Where keys are on several
+//! servers, no more passes than what it was lent for, as what comes behind it may be for another one.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::upstream::pool::{self, Lease, LongWaitPermit};
 use crate::upstream::redis::{GreetingError, Version, begin_transaction, catch_up, set_name};
 
 impl Session<'_> {
-    /// Lends the client a connection, and returns when it has been given back. The requests that are held go first.
+    /// Lends the client a connection, and returns when it has been given back. What is held goes first, as far as it may.
     pub(super) async fn own(&mut self, stay: Stay) -> Result<(), End> {
         let is_transaction = self.is_deferred
             || matches!(first_class(&self.held), Some(Class::Multi | Class::Watch));
